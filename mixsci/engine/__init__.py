@@ -1,0 +1,1 @@
+"""The engine: observations, mixtures, models and the EM loop; it knows no science."""

@@ -1,0 +1,103 @@
+"""Many columns, shared noise: one factorisation per pattern of gaps and component, then matrix products."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from mixsci.engine.kernels.layout import Array, Parameters, Rows, Shares, Sums, segments, take
+
+_LOG_2PI = np.log(2 * np.pi)
+
+
+def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | None]:
+    """Sums over the rows and, with `keep`, per-row results in the order of `rows`."""
+    (groups, k), d, n = parameters.log_weights.shape, parameters.means.shape[1], rows.x.shape[1]
+    sums = Sums(np.zeros((groups, k)), np.zeros((groups, k, d)), np.zeros((groups, k, d, d)), np.zeros((k, d, d)),
+                0.0, 0.0, 0.0, np.zeros(k, dtype=np.int64))  # fmt: skip
+    totals = np.zeros(3)
+    order, runs, seen = segments(rows)
+    rows = take(rows, order)
+    moments = (n, k, d) if keep == 2 else (0, k, d)
+    shares = Shares(np.empty(n), np.empty((n, k)), np.empty(moments), np.empty((*moments, d)))
+    pattern, factors = -1, []
+    for start, stop, group, code in runs:
+        dims = np.flatnonzero(seen[code])
+        if code != pattern:
+            pattern, factors = code, _factors(parameters.covariances, rows.shared_noise, dims)
+        part = slice(start, stop)
+        z, log_p = _whiten(rows.x[dims, part], parameters.means[:, dims], factors)
+        sums.failures[:] += [0 if factor is not None else stop - start for factor in factors]
+        log_p += parameters.log_weights[group][:, None]
+        r, log_density = _share(log_p, rows.log_background[part])
+        if keep:
+            shares.log_density[order[part]], shares.responsibilities[order[part]] = log_density, r[:k].T
+        if keep == 2:
+            _keep_moments(shares, order[part], z, factors, dims)
+        totals += _weigh(r, log_density, rows.weights[part])
+        _collect(sums, group, r[:k], z, factors, dims)
+    return sums._replace(log_likelihood=totals[0], entropy=totals[1], background=totals[2]), shares if keep else None
+
+
+def _factors(covariances: Array, noise: Array, dims: Array) -> list[Array | None]:
+    """Inverse Cholesky factor of each component's spread over `dims`; None where it is singular."""
+    factors: list[Array | None] = []
+    for covariance in covariances:
+        try:
+            lower = np.linalg.cholesky((covariance + noise)[np.ix_(dims, dims)])
+            factors.append(solve_triangular(lower, np.eye(len(dims)), lower=True))
+        except np.linalg.LinAlgError:
+            factors.append(None)
+    return factors
+
+
+def _whiten(x: Array, means: Array, factors: list[Array | None]) -> tuple[Array, Array]:
+    """Whitened residuals (K, o, n) and log densities (K, n)."""
+    z = np.zeros((len(factors), *x.shape))
+    log_p = np.full((len(factors), x.shape[1]), -np.inf)
+    for k, factor in enumerate(factors):
+        if factor is not None:
+            np.matmul(factor, x - means[k][:, None], out=z[k])
+            log_p[k] = np.log(np.diag(factor)).sum() - 0.5 * (len(x) * _LOG_2PI + np.einsum("an,an->n", z[k], z[k]))
+    return z, log_p
+
+
+def _share(log_p: Array, log_background: Array) -> tuple[Array, Array]:
+    """Responsibilities (K + 1, n), the background last, and log densities (n,)."""
+    log_p = np.vstack([log_p, log_background])
+    top = np.maximum(log_p.max(axis=0), -1e300)
+    p = np.exp(log_p - top)
+    total = p.sum(axis=0)
+    with np.errstate(divide="ignore"):
+        return p / np.where(total > 0, total, 1.0), top + np.log(total)
+
+
+def _weigh(r: Array, log_density: Array, weights: Array) -> Array:
+    """Log-likelihood, entropy and background count; r is weighted in place."""
+    entropy = -np.sum(weights * np.where(r > 0, r * np.log(np.where(r > 0, r, 1.0)), 0.0))
+    r *= weights
+    return np.array([np.sum(weights[weights > 0] * log_density[weights > 0]), entropy, r[-1].sum()])
+
+
+def _collect(sums: Sums, group: int, r: Array, z: Array, factors: list[Array | None], dims: Array) -> None:
+    """Add the whitened sums of one segment, mapped back by the factors."""
+    at = np.ix_(dims, dims)
+    for k, factor in enumerate(factors):
+        if factor is None:
+            continue
+        weighted = z[k] * r[k]
+        count = r[k].sum()
+        sums.counts[group, k] += count
+        sums.g[group, k, dims] += factor.T @ weighted.sum(axis=1)
+        information = count * (factor.T @ factor)
+        sums.F[group, k][at] += information
+        sums.H[k][at] += factor.T @ (weighted @ z[k].T) @ factor - information
+
+
+def _keep_moments(shares: Shares, rows: Array, z: Array, factors: list[Array | None], dims: Array) -> None:
+    assert shares.u is not None and shares.precision is not None
+    shares.u[rows], shares.precision[rows] = 0.0, 0.0
+    for k, factor in enumerate(factors):
+        if factor is not None:
+            shares.u[rows[:, None], k, dims] = (factor.T @ z[k]).T
+            shares.precision[rows[:, None, None], k, dims[:, None], dims] = factor.T @ factor

@@ -1,0 +1,299 @@
+"""Rows as measured: values with gaps, noise, projection, weights and groups. Checked once, here, at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from mixsci.engine.kernels.layout import Rows
+from mixsci.engine.noise import NoNoise, as_noise
+from mixsci.engine.tables import as_numbers
+from mixsci.errors import DataError, name_rows
+
+Array = np.ndarray
+
+#: Rows in a block: a constant, so that sums are bit-identical for any number of threads.
+BLOCK_ROWS = 4096
+#: Squares and products of a few such values stay finite.
+LARGEST = 1e50
+
+
+class Source(Protocol):
+    """Anything that gives its rows block by block, the same blocks every time it is asked."""
+
+    def blocks(self) -> Iterator[Observations]:
+        """Blocks of at most BLOCK_ROWS rows."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Observations:
+    """Noisy, partial, linear views of latent points: x_i = R_i v_i + e_i.
+
+    Args:
+        x: (n, m) values; NaN, masked or pd.NA = missing. Array, masked array or DataFrame (its names are kept).
+        noise: None, an object of `mixsci.noise`, or (n, m, m) covariances; an infinite variance = missing.
+        projection: (m, D) one R for all rows, (n, m, D) one per row, or None for the identity.
+        row_weights: (n,) >= 0; weight 2 is the row twice, weight 0 the row absent.
+        groups: (n,) labels of any hashable kind (wells, batches, fields).
+
+    Attributes:
+        groups: (n,) codes into group_labels, or None.
+        names: column names of x, or None.
+        set_aside: (m,) observed values set aside because their noise is unknown (`missing="gap"`).
+
+    Raises:
+        DataError: infinite values, an observed value without an error, covariances that are not positive semi-definite,
+            shapes that do not match; the message names the first bad rows.
+
+    Example:
+        >>> import mixsci as mx
+        >>> obs = mx.Observations([[1.0, 2.0], [float("nan"), 0.5]], noise=mx.noise.from_errors([0.1, 0.2]))
+        >>> obs.n_rows, obs.n_dims
+        (2, 2)
+    """
+
+    x: Any
+    noise: Any = None
+    projection: Any = None
+    row_weights: Any = None
+    groups: Any = None
+    group_labels: tuple[Hashable, ...] | None = field(init=False, default=None)
+    names: tuple[str, ...] | None = field(init=False, default=None)
+    set_aside: Array = field(init=False)
+    order: Array | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        numbers = as_numbers(self.x, "x")
+        x = numbers.values
+        if x.ndim != 2 or not x.shape[1]:
+            raise DataError(f"x must have shape (n rows, m columns); got {x.shape}" + _one_column_hint(x))
+        n, m = x.shape
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (a frozen dataclass sets itself up)
+        put("x", x)
+        put("names", numbers.names)
+        put("noise", as_noise(self.noise, n, m))
+        put("projection", _projection(self.projection, n, m))
+        put("row_weights", _row_weights(self.row_weights, n))
+        if self.groups is not None:
+            codes, labels = _group_codes(self.groups, n)
+            put("groups", codes)
+            put("group_labels", labels)
+            put("order", np.argsort(codes, kind="stable"))
+        put("set_aside", _check_values(self))
+
+    def __repr__(self) -> str:
+        noise = "" if isinstance(self.noise, NoNoise) else f", {type(self.noise).__name__}"
+        return f"Observations({self.n_rows} rows x {self.width} columns{noise})"
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows n."""
+        return len(self.x)
+
+    @property
+    def width(self) -> int:
+        """Number of columns m."""
+        return int(self.x.shape[1])
+
+    @property
+    def n_dims(self) -> int:
+        """Number of latent dimensions D."""
+        return self.width if self.projection is None else int(self.projection.shape[-1])
+
+    def take(self, rows: slice | Array) -> Observations:
+        """Some of the rows, in the order asked for; group codes and labels stay those of the whole."""
+        part = object.__new__(Observations)
+        groups = None if self.groups is None else self.groups[rows]
+        per_row = self.projection is not None and self.projection.ndim == 3
+        for name, value in {
+            "x": self.x[rows],
+            "noise": self.noise[rows],
+            "projection": self.projection[rows] if per_row else self.projection,
+            "row_weights": None if self.row_weights is None else self.row_weights[rows],
+            "groups": groups,
+            "group_labels": self.group_labels,
+            "names": self.names,
+            "set_aside": self.set_aside,
+            "order": None if groups is None else np.argsort(groups, kind="stable"),
+        }.items():
+            object.__setattr__(part, name, value)
+        return part
+
+    def row_blocks(self) -> Iterator[slice | Array]:
+        """The rows of each block: slices, or indices that sort the rows by group."""
+        for start in range(0, self.n_rows, BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            yield rows if self.order is None else self.order[rows]
+
+    def blocks(self) -> Iterator[Observations]:
+        """The rows in blocks of BLOCK_ROWS, sorted by group."""
+        if self.n_rows <= BLOCK_ROWS and self.order is None:
+            yield self
+            return
+        for rows in self.row_blocks():
+            yield self.take(rows)
+
+    def seen(self) -> Array:
+        """(n, m) True where a value is observed and its noise finite."""
+        return ~np.isnan(self.x) & self.noise.finite()
+
+    def rows(self) -> Rows:
+        """The block as kernels take it (without background and group codes); a shared projection is left to the caller."""
+        seen = self.seen()
+        x = np.array(self.x.T, dtype=float, order="C")
+        if not seen.all():
+            x[~seen.T] = np.nan
+        n, m = self.x.shape
+        weights = np.ones(n) if self.row_weights is None else self.row_weights
+        return Rows(
+            x=x,
+            shared_noise=np.zeros((m, m)) if self.noise.per_row else self.noise.covariances(1)[0],
+            noise=self.noise.packed(n) if self.noise.per_row else None,
+            projection=_rows_last(self.projection, seen),
+            weights=np.where(seen.any(axis=1), weights, 0.0),
+            log_background=np.full(n, -np.inf),
+            groups=np.zeros(n, dtype=np.int64),
+        )
+
+
+@dataclass(frozen=True)
+class BlockSource:
+    """Rows that come from an iterator made anew for every pass."""
+
+    make: Callable[[], Iterable[Any]]
+
+    def blocks(self) -> Iterator[Observations]:
+        for part in self.make():
+            yield from as_observations(part).blocks()
+
+
+def from_blocks(make: Callable[[], Iterable[Any]]) -> BlockSource:
+    """A source of rows larger than memory.
+
+    Args:
+        make: called at the start of every pass; gives an iterator of `Observations` (or arrays), the same every time.
+    """
+    return BlockSource(make)
+
+
+def as_observations(data: Any) -> Observations:
+    """Observations as they are; anything else is x, without noise."""
+    return data if isinstance(data, Observations) else Observations(data)
+
+
+def observe(latent: Array, like: Observations, rng: np.random.Generator) -> Observations:
+    """New latent points (n, D) with the gaps, noise, projection, weights and groups of given rows."""
+    n, m = like.x.shape
+    if like.projection is None:
+        clean = latent
+    else:
+        clean = np.einsum("...md,nd->nm" if like.projection.ndim == 2 else "nmd,nd->nm", np.nan_to_num(like.projection), latent)
+    values, vectors = np.linalg.eigh(like.noise.covariances(n))
+    error = np.einsum("nab,nb->na", vectors, np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal((n, m)))
+    new = like.take(slice(None))
+    object.__setattr__(new, "x", np.where(like.seen(), clean + error, np.nan))
+    return new
+
+
+def _one_column_hint(x: Array) -> str:
+    return ": write x[:, None] for one column" if x.ndim == 1 else ""
+
+
+def _projection(projection: Any, n: int, m: int) -> Array | None:
+    if projection is None:
+        return None
+    projection = np.asarray(projection, dtype=float)
+    fits = projection.shape[:-1] in ((m,), (n, m)) and projection.ndim in (2, 3) and projection.shape[-1] > 0
+    if not fits:
+        raise DataError(f"projection must have shape (m, D) = ({m}, D) or (n, m, D) = ({n}, {m}, D); got {projection.shape}")
+    if projection.ndim == 2 and not np.isfinite(projection).all():
+        raise DataError("a projection shared by all rows must be finite")
+    return projection
+
+
+def _row_weights(weights: Any, n: int) -> Array | None:
+    if weights is None:
+        return None
+    weights = as_numbers(weights, "row_weights").values.astype(float)
+    if weights.shape != (n,):
+        raise DataError(f"row_weights must have shape (n,) = ({n},); got {weights.shape}")
+    bad = ~(np.isfinite(weights) & (weights >= 0))
+    if bad.any():
+        raise DataError(f"row_weights must be finite and not negative; they are not in {name_rows(bad)}")
+    return weights
+
+
+def _group_codes(groups: Any, n: int) -> tuple[Array, tuple[Hashable, ...]]:
+    """Codes (n,) and the labels they stand for, sorted where labels can be."""
+    labels = np.asarray(groups, dtype=object) if isinstance(groups, Sequence) else np.asarray(groups)
+    if labels.ndim != 1 or len(labels) != n:
+        raise DataError(f"groups must have shape (n,) = ({n},); got {labels.shape}")
+    values = labels.tolist()
+    bad = np.array([value is None or value != value for value in values], dtype=bool)  # noqa: PLR0124 (NaN differs from itself)
+    if bad.any():
+        raise DataError(f"every row must have a group; {name_rows(bad)} has none: name one or leave these rows out")
+    distinct = list(dict.fromkeys(values))
+    try:
+        distinct.sort()
+    except TypeError:
+        pass
+    code = {label: i for i, label in enumerate(distinct)}
+    return np.array([code[value] for value in values], dtype=np.int64), tuple(distinct)
+
+
+def _rows_last(projection: Array | None, seen: Array) -> Array | None:
+    if projection is None or projection.ndim == 2:
+        return None
+    rows_last = np.ascontiguousarray(projection.transpose(1, 2, 0))
+    return rows_last if seen.all() else np.where(seen.T[:, None, :], rows_last, 0.0)
+
+
+def _check_values(obs: Observations) -> Array:
+    """Refuse infinite, far too large or noise-less values; count those set aside."""
+    aside = np.zeros(obs.width, dtype=np.int64)
+    for start in range(0, obs.n_rows, BLOCK_ROWS):
+        block = obs.take(slice(start, start + BLOCK_ROWS))
+        _check_finite(block, start)
+        unknown = ~np.isnan(block.x) & ~np.broadcast_to(block.noise.known(), block.x.shape)
+        aside += unknown.sum(axis=0)
+        if block.projection is not None and block.projection.ndim == 3:
+            _check_projection(block, start)
+    if aside.any() and obs.noise.missing == "refuse":
+        whole = ~np.isnan(obs.x) & ~obs.noise.known()
+        raise DataError(
+            f"every observed value needs an error; {int(aside.sum())} have none ({_columns(obs, aside)}), in "
+            f'{name_rows(whole.any(axis=1))}: give them, or pass missing="gap" to set these values aside'
+        )
+    return aside
+
+
+def _columns(obs: Observations, counts: Array) -> str:
+    names = obs.names or [f"column {j}" for j in range(obs.width)]
+    return ", ".join(f"{names[j]}: {counts[j]}" for j in np.flatnonzero(counts))
+
+
+def _check_finite(block: Observations, start: int) -> None:
+    with np.errstate(invalid="ignore"):
+        bad = np.abs(block.x) > LARGEST
+    if bad.any():
+        rows = np.concatenate([np.zeros(start, dtype=bool), bad.any(axis=1)])
+        first = block.x[bad][0]
+        raise DataError(
+            f"x must be finite and at most {LARGEST:.0e} in size; got {first} in {name_rows(rows)}: "
+            "write missing values as NaN and choose units nearer to one"
+        )
+
+
+def _check_projection(block: Observations, start: int) -> None:
+    bad = (~np.isfinite(block.projection).all(axis=2) & block.seen()).any(axis=1)
+    if bad.any():
+        rows = np.concatenate([np.zeros(start, dtype=bool), bad])
+        raise DataError(f"projection must be finite where x is observed; it is not in {name_rows(rows)}")
+
+

@@ -1,0 +1,80 @@
+"""Numbers from whatever users hold them in: arrays, masked arrays, data frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixsci.errors import DataError, name_rows
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Values as a numeric array (missing = NaN) and the column names they came with, if any."""
+
+    values: np.ndarray
+    names: tuple[str, ...] | None
+
+
+def as_numbers(table: Any, what: str) -> Numbers:
+    """Values of an array, masked array or data frame; nothing is copied where the numbers are real already.
+
+    Raises:
+        DataError: text or other things that are not numbers, naming the first of them.
+    """
+    names = None
+    if hasattr(table, "columns") and hasattr(table, "to_numpy"):
+        names = tuple(str(name) for name in table.columns)
+        _refuse_text(table, what)
+        return Numbers(table.to_numpy(dtype=float, na_value=np.nan), names)
+    if hasattr(table, "to_numpy"):
+        table = table.to_numpy()
+    if isinstance(table, np.ma.MaskedArray):
+        return Numbers(np.ma.filled(table.astype(float), np.nan), names)
+    values = np.asarray(table)
+    if values.dtype.kind == "c":
+        raise DataError(f"{what} must be real numbers; got complex ones")
+    if values.dtype.kind not in "fiub":
+        values = _from_objects(values, what)
+    return Numbers(values, names)
+
+
+def _refuse_text(table: Any, what: str) -> None:
+    for name in table.columns:
+        column = table[name]
+        if getattr(column, "ndim", 1) != 1:
+            raise DataError(f"columns of {what} must have names of their own; {name!r} stands twice")
+        if column.dtype.kind not in "fiub" and not _numeric(column):
+            bad = np.array([not _is_number(value) for value in column])
+            first = column.iloc[int(np.flatnonzero(bad)[0])] if bad.any() else column.dtype
+            raise DataError(f"{what} must be numbers; column {name!r} has {first!r} in {name_rows(bad)}: leave it out or convert it")
+
+
+def _numeric(column: Any) -> bool:
+    return getattr(column.dtype, "_is_numeric", False) or all(_is_number(value) for value in column)
+
+
+def _is_number(value: Any) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return not isinstance(value, str | bytes) and _converts(value)
+
+
+def _converts(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _from_objects(values: np.ndarray, what: str) -> np.ndarray:
+    flat = values.reshape(-1)
+    bad = np.array([not _is_number(value) for value in flat], dtype=bool)
+    if bad.any():
+        where = np.unravel_index(int(np.flatnonzero(bad)[0]), values.shape)
+        place = f"row {where[0]}" + (f", column {where[1]}" if len(where) > 1 else "")
+        raise DataError(f"{what} must be numbers; got {flat[bad][0]!r} at {place}: leave it out or convert it")
+    return np.array([np.nan if type(v).__name__ in ("NAType", "NoneType", "NaTType") else float(v) for v in flat]).reshape(values.shape)

@@ -1,0 +1,3 @@
+"""How many threads every package may use."""
+
+THREADS = 2
