@@ -22,6 +22,8 @@ def evaluate(mixture: Mixture, block: Observations, *, keep: kernels.Keep = 0, b
     """Sums over a block of rows and, with `keep`, per-row results, all in the latent dimensions of the mixture."""
     if block.n_dims != mixture.n_dims:
         raise DataError(f"rows must speak of the mixture's {mixture.n_dims} dimensions; got {block.n_dims}")
+    if mixture.open:
+        raise DataError("this mixture has parts left open (NaN): it can start a fit, but says nothing of rows")
     codes = group_codes(mixture, block)
     parameters = _parameters(mixture, known=codes is None or bool((codes < mixture.n_groups).all()))
     rows = _rows(mixture, block, codes)

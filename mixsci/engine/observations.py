@@ -62,7 +62,7 @@ class Observations:
     groups: Any = None
     group_labels: tuple[Hashable, ...] | None = field(init=False, default=None)
     names: tuple[str, ...] | None = field(init=False, default=None)
-    set_aside: Array = field(init=False)
+    set_aside: Any = field(init=False, default=None)
     order: Array | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -105,6 +105,11 @@ class Observations:
     def n_dims(self) -> int:
         """Number of latent dimensions D."""
         return self.width if self.projection is None else int(self.projection.shape[-1])
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether rows carry measurement noise."""
+        return not isinstance(self.noise, NoNoise)
 
     def take(self, rows: slice | Array) -> Observations:
         """Some of the rows, in the order asked for; group codes and labels stay those of the whole."""

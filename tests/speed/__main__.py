@@ -38,8 +38,8 @@ def main() -> int:
     """0 where every target judged was met, 1 where one was missed."""
     options = parse()
     say(environment())
-    speed = [speed_row(case, options) for case in chosen(SPEED, options.only)]
-    memory = [memory_row(case, options) for case in chosen(MEMORY, options.only)]
+    speed = [told(speed_row(case, options)) for case in chosen(SPEED, options.only)]
+    memory = [told(memory_row(case, options)) for case in chosen(MEMORY, options.only)]
     print_table(f"EM passes on {THREADS} threads", SPEED_HEADS, speed)
     print_table("Peak memory above the rows and a warm-up fit", MEMORY_HEADS, memory)
     say("\n".join(["## Notes", "", *(f"- {note}" for note in notes(speed + memory))]))
@@ -71,7 +71,6 @@ def names(cases: tuple[Speed | Memory, ...]) -> str:
 
 def speed_row(case: Speed, options: argparse.Namespace) -> Row:
     """Race one comparison."""
-    progress(case.name)
     problem = case.problem(options.quick)()
     ours, rival = race(["ours", case.rival], problem, case.passes, options.repeats)
     ratio = rival.best / ours.best
@@ -100,7 +99,6 @@ def judge(ours: Lane, rival: Lane, reached: bool) -> bool | None:
 
 def memory_row(case: Memory, options: argparse.Namespace) -> Row:
     """Measure one peak in a process of its own."""
-    progress(case.name)
     n_rows = MEMORY_ROWS // QUICK_SHARE if options.quick else MEMORY_ROWS
     errors: tuple[str, ...] = ()
     try:
@@ -201,9 +199,10 @@ def say(text: str) -> None:
     print(text, end="\n\n", flush=True)
 
 
-def progress(name: str) -> None:
-    """Tell on the error stream what is running."""
-    print(f"{name} ...", file=sys.stderr, flush=True)
+def told(row: Row) -> Row:
+    """The row, shown on the error stream as soon as it is there."""
+    print(" | ".join(row.cells), file=sys.stderr, flush=True)
+    return row
 
 
 if __name__ == "__main__":

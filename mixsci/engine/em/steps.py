@@ -1,0 +1,192 @@
+"""One EM step, and the climb as a generator of states."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from mixsci.engine.em.acceleration import Anderson
+from mixsci.engine.em.state import Outcome, State
+from mixsci.engine.em.stopping import aitken_gap, rounding
+from mixsci.engine.evaluate import evaluate
+from mixsci.engine.execution import map_blocks
+from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.model import Model
+from mixsci.engine.model.statistics import Stats
+from mixsci.engine.observations import Observations, as_observations
+from mixsci.errors import ConvergenceWarning, DataError
+
+Array = np.ndarray
+
+#: A covariance is collapsed where an eigenvalue falls below this share of the data's variance in that direction.
+COLLAPSED = 1e-12
+
+
+class Collapse(Exception):
+    """A component without noise, floor or prior has lost its spread; `component` says which."""
+
+    def __init__(self, component: int) -> None:
+        super().__init__(Outcome.COLLAPSED.value)
+        self.component = component
+
+
+def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: int | None = None) -> Stats:
+    """E-step: the sums over all rows that the M-step needs.
+
+    Args:
+        mixture: the mixture at which responsibilities are taken.
+        obs: `Observations`, an array, or a source of blocks.
+        backend: "numba", or "reference" (plain NumPy, slow).
+        workers: threads; None = all processors. The result does not depend on it.
+    """
+    blocks = obs.blocks() if hasattr(obs, "blocks") else as_observations(obs).blocks()
+    parts = map_blocks(lambda block: _stats_of_block(mixture, block, backend), blocks, workers)
+    try:
+        return reduce(add, parts)
+    except TypeError:
+        raise DataError("there must be at least one row; got none") from None
+
+
+def em_step(model: Model, mixture: Mixture, obs: Any, *, workers: int | None = None) -> tuple[Mixture, Stats]:
+    """One EM step: the next mixture, and the sums taken at the one given."""
+    stats = expect(mixture, obs, workers=workers)
+    return model.maximise(mixture, stats), stats
+
+
+def iterate(
+    model: Model, obs: Any, *, start: Mixture, accelerate: bool = True, workers: int | None = None, memory: Anderson | None = None
+) -> Iterator[State]:
+    """States of the climb from `start`, for ever; the caller decides when to stop, show or save.
+
+    It ends by itself, with a warning, only where a component collapses.
+
+    Example:
+        >>> import numpy as np, mixsci as mx
+        >>> x = np.random.default_rng(0).normal(size=(100, 1))
+        >>> start = mx.Mixture([0.5, 0.5], [[-1.0], [1.0]], [[[1.0]], [[1.0]]])
+        >>> for state in mx.iterate(mx.Model(2), x, start=start):
+        ...     if state.gap < 1e-3:
+        ...         break
+    """
+    obs = obs if hasattr(obs, "blocks") else as_observations(obs)
+    try:
+        yield from climb(model, obs, start, accelerate=accelerate, workers=workers, memory=memory)
+    except Collapse as collapse:
+        warnings.warn(f"component {collapse.component}: {Outcome.COLLAPSED.value}", ConvergenceWarning, stacklevel=2)
+
+
+def climb(
+    model: Model, obs: Any, mixture: Mixture, *, accelerate: bool, workers: int | None, memory: Anderson | None = None
+) -> Iterator[State]:
+    """States of the climb; raises `Collapse` where a component does."""
+    at = _visit(model, obs, mixture, workers)
+    recent = [at.objective]
+    memory = memory or Anderson.begin(model.sizes(mixture))
+    passes = 1
+    while True:
+        plain = model.maximise(at.mixture, at.stats)
+        _refuse_collapse(plain, obs, model)
+        here = model.pack(at.mixture)
+        remembered = memory.remember(here, model.pack(plain) - here)
+        gap = _gap(remembered, at, recent, accelerate)
+        yield State(
+            passes, at.mixture, at.stats.log_likelihood, at.log_prior, gap, at.stats.entropy, at.stats.row_weight,
+            at.stats.counts, memory,
+        )  # fmt: skip
+        next_ = None
+        if accelerate and len(remembered.steps) > 1:
+            next_ = _leap(model, obs, remembered, here, plain, at, workers)
+            passes += 1
+        if next_ is None:
+            # A leap that loses ground is forgotten with everything it was built on.
+            remembered = remembered if len(remembered.steps) == 1 else Anderson.begin(model.sizes(plain))
+            next_ = _visit(model, obs, plain, workers)
+            passes += 1
+        memory, at = remembered, next_
+        recent = [*recent[-2:], at.objective]
+
+
+class _Visit:
+    """A mixture with what one pass over the data says of it."""
+
+    __slots__ = ("log_prior", "mixture", "objective", "stats")
+
+    def __init__(self, mixture: Mixture, stats: Stats, log_prior: float) -> None:
+        self.mixture, self.stats, self.log_prior = mixture, stats, log_prior
+        self.objective = stats.log_likelihood + log_prior
+
+
+def _visit(model: Model, obs: Any, mixture: Mixture, workers: int | None) -> _Visit:
+    stats = expect(mixture, obs, workers=workers)
+    if stats.failures.any():
+        raise Collapse(int(np.flatnonzero(stats.failures)[0]))
+    return _Visit(mixture, stats, model.log_prior(mixture))
+
+
+def _leap(
+    model: Model, obs: Any, memory: Anderson, here: Array, plain: Mixture, at: _Visit, workers: int | None
+) -> _Visit | None:
+    """The visit of the accelerated step, or None where it is no mixture or the objective would fall."""
+    target = here + memory.leap()
+    if not np.isfinite(target).all():
+        return None
+    try:
+        mixture = model.unpack(target, plain)
+        _refuse_collapse(mixture, obs, model)
+        found = _visit(model, obs, mixture, workers)
+    except (Collapse, DataError, np.linalg.LinAlgError):
+        return None
+    return found if found.objective >= at.objective else None
+
+
+def _gap(memory: Anderson, at: _Visit, recent: list[float], accelerate: bool) -> float:
+    if not accelerate:
+        return aitken_gap(recent)
+    if len(memory.steps) < 3:
+        return np.inf
+    return max(memory.remaining(at.stats.row_weight), 0.0)
+
+
+def _refuse_collapse(mixture: Mixture, obs: Any, model: Model) -> None:
+    """Raise where a free covariance has lost a direction that nothing else blurs."""
+    if not bare(model, obs):
+        return
+    free = ~model.mask("covariances")
+    scale = 1.0 / np.sqrt(_variances(mixture))
+    lowest = np.linalg.eigvalsh(mixture.covariances * scale[:, None] * scale)[:, 0]
+    collapsed = free & (lowest < COLLAPSED)
+    if collapsed.any():
+        raise Collapse(int(np.flatnonzero(collapsed)[0]))
+
+
+def bare(model: Model, obs: Any) -> bool:
+    """Whether nothing keeps a covariance from collapsing: no noise, floor or prior."""
+    if model.floor > 0 or model.pseudo_is_set:
+        return False
+    return isinstance(obs, Observations) and not obs.has_noise
+
+
+def _variances(mixture: Mixture) -> Array:
+    weights = mixture.pooled_weights
+    spread = weights @ np.diagonal(mixture.covariances, axis1=1, axis2=2)
+    return np.maximum(spread + weights @ (mixture.means - weights @ mixture.means) ** 2, 1e-300)
+
+
+def _stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stats:
+    sums, _ = evaluate(mixture, block, backend=backend)
+    groups = mixture.n_groups
+    known = slice(0, groups) if groups else 0
+    weights = np.ones(len(block)) if block.row_weights is None else block.row_weights
+    return Stats(
+        counts=sums.counts[known], background_count=sums.background, g=sums.g[known], F=sums.F[known], H=sums.H,
+        log_likelihood=sums.log_likelihood, entropy=sums.entropy, n_rows=len(block),
+        row_weight=float(weights[block.seen().any(axis=1)].sum()), failures=sums.failures,
+    )  # fmt: skip
+
+
+__all__ = ["Collapse", "climb", "em_step", "expect", "iterate", "rounding"]

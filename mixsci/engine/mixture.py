@@ -1,0 +1,402 @@
+"""A Gaussian mixture as a value: what was found, and everything that follows from it for given rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import logsumexp, ndtr
+
+from mixsci.engine.evaluate import evaluate, group_codes, warn_of_unknown_groups
+from mixsci.engine.execution import map_blocks
+from mixsci.engine.kernels.layout import Shares
+from mixsci.engine.observations import Observations, as_observations
+from mixsci.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray
+
+#: Posterior moments are kept per row and component: smaller blocks keep the memory small.
+_MOMENT_ROWS = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """p(v) = sum_k w_k N(v; mu_k, Sigma_k), optionally with weights and offsets per group and a uniform background.
+
+    Args:
+        weights: (K,) or, per group, (G, K); every row sums to 1.
+        means: (K, D), in the units of the data.
+        covariances: (K, D, D), measurement noise removed; may be singular where rows carry noise.
+        rates: linked weights only: the parameters behind the weights, (G,) or (), e.g. lambda of a Poisson law.
+        theta: (p,) parameters of a ladder of means.
+        offsets: (G, D) shift of every group: rows see v + b_g.
+        group_labels: (G,) labels of the groups.
+        group_rows: (G,) rows (their weights) of each group, for pooled weights.
+        background: a `UniformBackground` with its weight.
+        state_of_component: (K,) the state each component belongs to, where states have a shape (`Occupancy`).
+
+    NaN leaves a part open: such a mixture is good for one thing, the start of a fit.
+
+    Raises:
+        DataError: shapes that do not match, weights that do not sum to one, covariances that are not symmetric
+            and positive semi-definite.
+
+    Example:
+        >>> import numpy as np, mixsci as mx
+        >>> mixture = mx.Mixture([0.5, 0.5], [[-1.0], [1.0]], [[[1.0]], [[1.0]]])
+        >>> mixture.responsibilities(np.array([[0.0]])).round(3)
+        array([[0.5, 0.5]])
+    """
+
+    weights: Any
+    means: Any
+    covariances: Any
+    rates: Any = None
+    theta: Any = None
+    offsets: Any = None
+    group_labels: tuple[Hashable, ...] | None = None
+    group_rows: Any = None
+    background: Any = None
+    state_of_component: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "means", "covariances", "rates", "theta", "offsets", "group_rows"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, np.array(value, dtype=float))
+        _check_shapes(self)
+
+    def __repr__(self) -> str:
+        groups = "" if self.group_labels is None else f", {self.n_groups} groups"
+        return f"Mixture({self.n_components} components, {self.n_dims} dimensions{groups})"
+
+    @property
+    def n_components(self) -> int:
+        """Number of components K."""
+        return len(self.means)
+
+    @property
+    def n_dims(self) -> int:
+        """Number of latent dimensions D."""
+        return int(self.means.shape[1])
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups G, 0 without groups."""
+        return 0 if self.group_labels is None else len(self.group_labels)
+
+    @property
+    def open(self) -> bool:
+        """Whether parts of it are NaN: left to be drawn, in a start."""
+        return bool(np.isnan(self.weights).any() or np.isnan(self.means).any() or np.isnan(self.covariances).any())
+
+    @property
+    def pooled_weights(self) -> Array:
+        """(K,) weights over all groups."""
+        if self.weights.ndim == 1:
+            return np.asarray(self.weights)
+        return np.average(self.weights, axis=0, weights=self.group_rows)
+
+    # What the mixture says of rows
+
+    def log_density(self, obs: Any, *, workers: int | None = None) -> Array:
+        """Log density (n,) of each row as measured: noise added, gaps marginalised; 0 where nothing is observed."""
+        return self._shares(obs, workers).log_density
+
+    def responsibilities(self, obs: Any, *, workers: int | None = None) -> Array:
+        """Probabilities (n, K) that each row comes from each component; rows sum to 1 - P(background)."""
+        return self._shares(obs, workers).responsibilities
+
+    def predict(self, obs: Any, *, workers: int | None = None) -> Array:
+        """The most probable component (n,) of each row; -1 where the background is more probable than any."""
+        r = self.responsibilities(obs, workers=workers)
+        labels = r.argmax(axis=1)
+        labels[r.max(axis=1) < 1.0 - r.sum(axis=1)] = -1
+        return labels
+
+    def background_probability(self, obs: Any, *, workers: int | None = None) -> Array:
+        """Probabilities (n,) that each row belongs to the uniform background; zeros without one."""
+        if self.background is None:
+            return np.zeros(len(as_observations(obs)))
+        return np.clip(1.0 - self.responsibilities(obs, workers=workers).sum(axis=1), 0.0, 1.0)
+
+    def posterior(self, obs: Any, *, workers: int | None = None) -> tuple[Array, Array]:
+        """Means (n, D) and covariances (n, D, D) of the latent points given the rows: denoised, gaps filled.
+
+        A row's offset is part of its latent point. Rows are taken to come from the components: where a background
+        is modelled, given that they do. (Bovy, Hogg & Roweis 2011, eq. 16, averaged over components.)
+        """
+        obs = as_observations(obs)
+        warn_of_unknown_groups(self, obs)
+        means, covariances = np.empty((len(obs), self.n_dims)), np.empty((len(obs), self.n_dims, self.n_dims))
+        for rows, (mean, covariance) in self._each(obs, self._posterior_of_block, _MOMENT_ROWS, workers):
+            means[rows], covariances[rows] = mean, covariance
+        return means, covariances
+
+    def _posterior_of_block(self, block: Observations) -> tuple[Array, Array]:
+        sums, shares = evaluate(self, block, keep=2)
+        _refuse_singular(sums.failures)
+        assert shares is not None and shares.u is not None and shares.precision is not None
+        r = shares.responsibilities
+        total = r.sum(axis=1, keepdims=True)
+        r = np.where(total > 0, r / np.where(total > 0, total, 1.0), self.pooled_weights)
+        means = self.means + np.einsum("kij,nkj->nki", self.covariances, shares.u)
+        mean = np.einsum("nk,nki->ni", r, means)
+        spread = self.covariances - self.covariances @ shares.precision @ self.covariances
+        apart = means - mean[:, None]
+        covariance = np.einsum("nk,nkij->nij", r, spread + apart[..., :, None] * apart[..., None, :])
+        codes = group_codes(self, block)
+        if self.offsets is not None and codes is not None:
+            mean = mean + np.vstack([self.offsets, np.zeros(self.n_dims)])[codes]
+        return mean, (covariance + covariance.transpose(0, 2, 1)) / 2
+
+    def _shares(self, obs: Any, workers: int | None) -> Shares:
+        obs = as_observations(obs)
+        warn_of_unknown_groups(self, obs)
+        log_density, r = np.empty(len(obs)), np.empty((len(obs), self.n_components))
+
+        def share(block: Observations) -> Shares:
+            sums, shares = evaluate(self, block, keep=1)
+            _refuse_singular(sums.failures)
+            assert shares is not None
+            return shares
+
+        for rows, shares in self._each(obs, share, None, workers):
+            log_density[rows], r[rows] = shares.log_density, shares.responsibilities
+        return Shares(log_density, r, None, None)
+
+    def _each(
+        self, obs: Observations, function: Callable[[Observations], Any], size: int | None, workers: int | None
+    ) -> Iterator[tuple[slice | Array, Any]]:
+        """(rows, function(block of these rows)) over all rows."""
+        parts = list(_parts(obs, size))
+        return zip(parts, map_blocks(lambda rows: function(obs.take(rows)), parts, workers), strict=True)
+
+    # Other mixtures that follow from it
+
+    def of_group(self, label: Hashable) -> Mixture:
+        """The ordinary mixture of one group: its weights, its means shifted by its offset."""
+        if self.group_labels is None or label not in self.group_labels:
+            raise DataError(f"group must be one of {_few(self.group_labels)}; got {label!r}")
+        g = self.group_labels.index(label)
+        return Mixture(
+            self.weights if self.weights.ndim == 1 else self.weights[g],
+            self.means if self.offsets is None else self.means + self.offsets[g],
+            self.covariances,
+            rates=None if self.rates is None else self.rates[g],
+            background=self.background,
+        )
+
+    def _in_group(self, label: Hashable | None) -> Mixture:
+        if label is not None:
+            return self.of_group(label)
+        if self.weights.ndim == 1 and self.offsets is None:
+            return self
+        raise DataError(f"this mixture differs by group: pass group=, one of {_few(self.group_labels)}")
+
+    def marginal(self, dims: Sequence[int], *, group: Hashable | None = None) -> Mixture:
+        """The mixture of some of the dimensions, in the order asked for."""
+        here, at = self._in_group(group), _dims(dims, self.n_dims)
+        background = None if here.background is None else here.background.marginal(at)
+        return Mixture(here.weights, here.means[:, at], here.covariances[:, at][:, :, at], background=background)
+
+    def condition(
+        self, values: Mapping[int, float], errors: Mapping[int, float] | None = None, *, group: Hashable | None = None
+    ) -> Mixture:
+        """The mixture of the remaining dimensions, given values of the others.
+
+        Args:
+            values: dimension -> measured value.
+            errors: dimension -> standard deviation of its measurement; none = exact.
+            group: whose mixture, where it differs by group.
+
+        Raises:
+            DataError: nothing or everything given, an unknown dimension, or values of probability zero.
+        """
+        here, given = self._in_group(group), _dims(list(values), self.n_dims)
+        rest = [dim for dim in range(self.n_dims) if dim not in given]
+        if not given or not rest:
+            raise DataError(f"condition needs values for some of the {self.n_dims} dimensions and must leave others; got {given}")
+        sigma = np.array([(errors or {}).get(dim, 0.0) for dim in values], dtype=float)
+        point = np.array(list(values.values()), dtype=float)
+        if not (np.isfinite(point).all() and np.isfinite(sigma).all() and (sigma >= 0).all()):
+            raise DataError(f"values and errors to condition on must be finite, errors not negative; got {dict(values)}, {errors}")
+        gain, residual, log_p = _regress(here, given, rest, point, np.diag(sigma**2))
+        background, log_p = _condition_background(here, given, rest, point, log_p)
+        means = here.means[:, rest] + np.einsum("kij,kj->ki", gain, residual)
+        cross = here.covariances[:, given][:, :, rest]
+        covariances = here.covariances[:, rest][:, :, rest] - gain @ cross
+        return Mixture(
+            np.exp(log_p - logsumexp(log_p)), means, _nearest_semidefinite(covariances), background=background
+        )
+
+    # Draws and one-dimensional distribution
+
+    def sample(self, n: int, *, rng: Any = None, group: Hashable | None = None) -> tuple[Array, Array]:
+        """n latent points (n, D) and the component (n,) of each; -1 for the background (identity projection)."""
+        if n < 0:
+            raise DataError(f"n must not be negative; got {n}")
+        here, rng = self._in_group(group), np.random.default_rng(rng)
+        labels = rng.choice(here.n_components, size=n, p=here.weights / here.weights.sum())
+        values, vectors = np.linalg.eigh(here.covariances)
+        roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        points = here.means[labels] + np.einsum("nij,nj->ni", roots[labels], rng.standard_normal((n, here.n_dims)))
+        if here.background is not None:
+            strays = rng.random(n) < here.background.weight
+            points[strays], labels[strays] = here.background.sample(int(strays.sum()), rng), -1
+        return points, labels
+
+    def cdf(self, t: Any, *, group: Hashable | None = None) -> Array:
+        """P(v <= t) of a one-dimensional mixture, same shape as t."""
+        return self._tail(t, 1.0, group)
+
+    def sf(self, t: Any, *, group: Hashable | None = None) -> Array:
+        """P(v > t) of a one-dimensional mixture, accurate far in the upper tail."""
+        return self._tail(t, -1.0, group)
+
+    def quantile(self, q: Any, *, group: Hashable | None = None) -> Array:
+        """The t with P(v <= t) = q of a one-dimensional mixture, for q strictly between 0 and 1."""
+        here, q = self._in_group(group), np.asarray(q, dtype=float)
+        if not ((q > 0) & (q < 1)).all():
+            raise DataError(f"quantiles are defined for q strictly between 0 and 1; got {q}")
+        sigma = np.sqrt(here.covariances[:, 0, 0])
+        low, high = (here.means[:, 0] - 40 * sigma).min(), (here.means[:, 0] + 40 * sigma).max()
+        if here.background is not None:
+            low, high = min(low, here.background.low[0]), max(high, here.background.high[0])
+        low, high = np.full(q.shape, low), np.full(q.shape, high)
+        # Bisection by the smaller tail keeps its digits at both ends; 200 halvings reach the last bit.
+        for _ in range(200):
+            middle = (low + high) / 2
+            above = np.where(q < 0.5, here.cdf(middle) >= q, here.sf(middle) <= 1.0 - q)
+            low, high = np.where(above, low, middle), np.where(above, middle, high)
+        return high
+
+    def _tail(self, t: Any, sign: float, group: Hashable | None) -> Array:
+        here, t = self._in_group(group), np.asarray(t, dtype=float)
+        if here.n_dims != 1:
+            raise DataError(f"cdf, sf and quantile need a one-dimensional mixture; take marginal([dim]) of these {here.n_dims}")
+        apart = sign * (t[..., None] - here.means[:, 0])
+        sigma = np.sqrt(here.covariances[:, 0, 0])
+        # A component without spread is a step: all of it lies at or below its mean.
+        step = apart >= 0 if sign > 0 else apart > 0
+        tails = np.where(sigma > 0, ndtr(apart / np.where(sigma > 0, sigma, 1.0)), step)
+        tail = tails @ here.weights
+        if here.background is None:
+            return tail
+        box = here.background.cdf(t)
+        return (1.0 - here.background.weight) * tail + here.background.weight * (box if sign > 0 else 1.0 - box)
+
+    def summary(self, names: Sequence[str] | None = None) -> pd.DataFrame:
+        """A table of the components: weight (pooled over groups), mean and standard deviation of every dimension."""
+        import pandas as pd
+
+        names = [str(name) for name in names] if names is not None else [f"x{j}" for j in range(self.n_dims)]
+        table = {"weight": self.pooled_weights}
+        for j, name in enumerate(names):
+            table[name] = self.means[:, j]
+        for j, name in enumerate(names):
+            table[f"sd({name})"] = np.sqrt(self.covariances[:, j, j])
+        return pd.DataFrame(table, index=pd.RangeIndex(self.n_components, name="component"))
+
+
+def _check_shapes(mixture: Mixture) -> None:
+    if mixture.means.ndim != 2:
+        raise DataError(f"means must have shape (K, D); got {mixture.means.shape}")
+    k, d = mixture.means.shape
+    labels = None if mixture.group_labels is None else tuple(mixture.group_labels)
+    object.__setattr__(mixture, "group_labels", labels)
+    if labels is not None and mixture.weights.shape == (k,):
+        object.__setattr__(mixture, "weights", np.tile(mixture.weights, (len(labels), 1)))
+    if mixture.weights.shape != (k,) and (labels is None or mixture.weights.shape != (len(labels), k)):
+        raise DataError(f"weights must have shape (K,) = ({k},), or (G, K) with group_labels; got {mixture.weights.shape}")
+    if mixture.covariances.shape != (k, d, d):
+        raise DataError(f"covariances must have shape (K, D, D) = {(k, d, d)}; got {mixture.covariances.shape}")
+    if mixture.offsets is not None and (labels is None or mixture.offsets.shape != (len(labels), d)):
+        raise DataError(f"offsets must have shape (G, D) and need group_labels; got {mixture.offsets.shape}")
+    _check_numbers(mixture)
+
+
+def _check_numbers(mixture: Mixture) -> None:
+    if any(np.isinf(values).any() for values in (mixture.weights, mixture.means, mixture.covariances)):
+        raise DataError("weights, means and covariances of a mixture must be finite; NaN leaves a part open in a start")
+    weights = mixture.weights[~np.isnan(mixture.weights).any(axis=-1)] if mixture.weights.ndim == 2 else mixture.weights
+    if (weights < 0).any() or (not np.isnan(weights).any() and (np.abs(weights.sum(axis=-1) - 1.0) > 1e-8).any()):
+        raise DataError(f"weights must not be negative and must sum to 1; got sums {mixture.weights.sum(axis=-1)}")
+    covariances = np.nan_to_num(mixture.covariances)
+    size = np.abs(covariances).max(axis=(1, 2))
+    lopsided = np.abs(covariances - covariances.transpose(0, 2, 1)).max(axis=(1, 2)) > 1e-8 * size
+    if lopsided.any():
+        raise DataError(f"covariances must be symmetric; that of component {np.flatnonzero(lopsided)[0]} is not")
+    bad = np.linalg.eigvalsh(covariances)[:, 0] < -1e-8 * size
+    if bad.any():
+        raise DataError(f"covariances must be positive semi-definite; that of component {np.flatnonzero(bad)[0]} is not")
+
+
+def _refuse_singular(failures: Array) -> None:
+    if failures.any():
+        k = int(np.flatnonzero(failures)[0])
+        raise DataError(
+            f"the density of component {k} does not exist: its covariance is singular and {failures[k]} rows carry no noise there; "
+            "give the rows noise or the covariance a floor"
+        )
+
+
+def _parts(obs: Observations, size: int | None) -> Iterator[slice | Array]:
+    for rows in obs.row_blocks():
+        length = (min(rows.stop, len(obs)) - rows.start) if isinstance(rows, slice) else len(rows)
+        for start in range(0, length, size or max(length, 1)):
+            stop = min(start + size, length) if size else length
+            yield slice(rows.start + start, rows.start + stop) if isinstance(rows, slice) else rows[start:stop]
+
+
+def _dims(dims: Sequence[int], n_dims: int) -> list[int]:
+    wrong = [dim for dim in dims if not isinstance(dim, int | np.integer) or not -n_dims <= dim < n_dims]
+    at = [int(dim) % n_dims for dim in dims if dim not in wrong]
+    if wrong or len(set(at)) != len(dims):
+        raise DataError(f"dimensions must be distinct numbers from 0 to {n_dims - 1}; got {list(dims)}")
+    return at
+
+
+def _few(labels: Sequence[Hashable] | None) -> str:
+    labels = labels or ()
+    return ", ".join(repr(label) for label in labels[:5]) + (" ..." if len(labels) > 5 else "")
+
+
+def _regress(here: Mixture, given: list[int], rest: list[int], point: Array, noise: Array) -> tuple[Array, Array, Array]:
+    """Gains (K, rest, given), residuals (K, given) and log w_k N(point; mu_k, Sigma_k + noise) (K,)."""
+    spread = here.covariances[:, given][:, :, given] + noise
+    residual = point - here.means[:, given]
+    try:
+        factor = np.linalg.cholesky(spread)
+    except np.linalg.LinAlgError:
+        raise DataError(f"dimensions {given} have no spread in some component: give errors= to condition on them") from None
+    half = np.linalg.solve(factor, here.covariances[:, given][:, :, rest])
+    whitened = np.linalg.solve(factor, residual[..., None])[..., 0]
+    gain = np.linalg.solve(factor.transpose(0, 2, 1), half).transpose(0, 2, 1)
+    log_det = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        log_w = np.log(here.weights)
+    log_p = log_w - 0.5 * (len(given) * np.log(2 * np.pi) + (whitened**2).sum(axis=1)) - log_det
+    return gain, residual, log_p
+
+
+def _condition_background(here: Mixture, given: list[int], rest: list[int], point: Array, log_p: Array) -> tuple[Any, Array]:
+    if here.background is None:
+        return None, log_p
+    outside = here.background.marginal(given).log_density(point[:, None])[0]
+    inside = np.log1p(-here.background.weight) + logsumexp(log_p)
+    return replace(here.background.marginal(rest), weight=float(np.exp(outside - np.logaddexp(outside, inside)))), log_p
+
+
+def _nearest_semidefinite(covariances: Array) -> Array:
+    """Symmetric, negative eigenvalues of rounding set to zero."""
+    covariances = (covariances + covariances.transpose(0, 2, 1)) / 2
+    values, vectors = np.linalg.eigh(covariances)
+    if (values >= 0).all():
+        return covariances
+    return (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.transpose(0, 2, 1)
