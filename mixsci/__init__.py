@@ -1,3 +1,78 @@
-"""Gaussian mixtures for real scientific data."""
+"""Gaussian mixtures for real scientific data: gaps, measurement errors and weights tied by physics, in one EM engine.
+
+Names load when first used, so that `import mixsci` costs little more than NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+#: Public name -> module that holds it; a module of that name where it is one itself.
+_PUBLIC = {
+    "Observations": "mixsci.engine.observations",
+    "from_blocks": "mixsci.engine.observations",
+    "Mixture": "mixsci.engine.mixture",
+    "Model": "mixsci.engine.model.model",
+    "Frozen": "mixsci.engine.model.model",
+    "Offsets": "mixsci.engine.model.means",
+    "UniformBackground": "mixsci.engine.model.background",
+    "Fit": "mixsci.engine.em.fit",
+    "fit": "mixsci.engine.em.fit",
+    "Outcome": "mixsci.engine.em.state",
+    "State": "mixsci.engine.em.state",
+    "iterate": "mixsci.engine.em.steps",
+    "em_step": "mixsci.engine.em.steps",
+    "expect": "mixsci.engine.em.steps",
+    "from_labels": "mixsci.engine.em.start",
+    "load": "mixsci.engine.em.archive",
+    "GaussianMixture": "mixsci.estimators",
+    "DataError": "mixsci.errors",
+    "FormatError": "mixsci.errors",
+    "ConvergenceWarning": "mixsci.errors",
+}
+_MODULES = {
+    "noise": "mixsci.engine.noise",
+    "weights": "mixsci.engine.model.weights",
+    "means": "mixsci.engine.model.means",
+    "covariances": "mixsci.engine.model.covariances",
+    "prior": "mixsci.engine.model.priors",
+    "compat": "mixsci.compat",
+    "plot": "mixsci.plot",
+    "simulate": "mixsci.simulate",
+}
+
+__all__ = ["__version__", *_PUBLIC, *_MODULES]  # noqa: PLE0604 (all are strings)
+
+if TYPE_CHECKING:
+    from mixsci.engine import noise as noise
+    from mixsci.engine.em.archive import load as load
+    from mixsci.engine.em.fit import Fit as Fit, fit as fit
+    from mixsci.engine.em.start import from_labels as from_labels
+    from mixsci.engine.em.state import Outcome as Outcome, State as State
+    from mixsci.engine.em.steps import em_step as em_step, expect as expect, iterate as iterate
+    from mixsci.engine.mixture import Mixture as Mixture
+    from mixsci.engine.model import covariances as covariances, means as means, priors as prior, weights as weights
+    from mixsci.engine.model.background import UniformBackground as UniformBackground
+    from mixsci.engine.model.means import Offsets as Offsets
+    from mixsci.engine.model.model import Frozen as Frozen, Model as Model
+    from mixsci.engine.observations import Observations as Observations, from_blocks as from_blocks
+    from mixsci.errors import (
+        ConvergenceWarning as ConvergenceWarning,
+        DataError as DataError,
+        FormatError as FormatError,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'mixsci' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

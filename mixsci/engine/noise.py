@@ -6,6 +6,7 @@ from a shape whether numbers are sigma or sigma squared.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -256,6 +257,18 @@ def as_noise(noise: Any, n: int, m: int) -> Noise:
     if noise.width != m or (noise.per_row and len(noise) != n):
         raise DataError(f"noise must match x of shape {(n, m)}; got {getattr(noise, 'shape', (noise.width,))}")
     return noise
+
+
+def join_noise(parts: Sequence[Noise]) -> Noise:
+    """The noise of several sets of rows, one after the other; all must be of one kind."""
+    first = parts[0]
+    if any(type(part) is not type(first) for part in parts):
+        raise DataError("blocks of rows must all carry noise of one kind")
+    if isinstance(first, DiagonalNoise):
+        return _unchecked(DiagonalNoise, np.concatenate([part.variances for part in parts]), first.missing)
+    if isinstance(first, FullNoise):
+        return _unchecked(FullNoise, np.concatenate([part.matrices for part in parts]), first.missing)
+    return first
 
 
 _ROWS = 65_536

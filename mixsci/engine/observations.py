@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mixsci.engine.kernels.layout import Rows
-from mixsci.engine.noise import NoNoise, as_noise
+from mixsci.engine.noise import NoNoise, as_noise, join_noise
 from mixsci.engine.tables import as_numbers
 from mixsci.errors import DataError, name_rows
 
@@ -190,6 +190,23 @@ def from_blocks(make: Callable[[], Iterable[Any]]) -> BlockSource:
 def as_observations(data: Any) -> Observations:
     """Observations as they are; anything else is x, without noise."""
     return data if isinstance(data, Observations) else Observations(data)
+
+
+def join(parts: Sequence[Observations]) -> Observations:
+    """The rows of several observations of one kind, one after the other; groups are matched by label."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    per_row = first.projection is not None and first.projection.ndim == 3
+    weights = [np.ones(len(part)) if part.row_weights is None else part.row_weights for part in parts]
+    labels = [np.array([part.group_labels[code] for code in part.groups], dtype=object) for part in parts if part.groups is not None]
+    return Observations(
+        np.concatenate([part.x for part in parts]),
+        join_noise([part.noise for part in parts]),
+        np.concatenate([part.projection for part in parts]) if per_row else first.projection,
+        None if all(part.row_weights is None for part in parts) else np.concatenate(weights),
+        list(np.concatenate(labels)) if labels else None,
+    )
 
 
 def observe(latent: Array, like: Observations, rng: np.random.Generator) -> Observations:

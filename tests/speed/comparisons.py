@@ -43,10 +43,10 @@ class Memory:
 
 
 SPEED = (
-    Speed("complete-3", complete, 1_000_000, 3, 10, "scikit_learn", passes=2, target=8),
+    Speed("complete-3", complete, 300_000, 3, 10, "scikit_learn", passes=4, target=8),
     Speed("complete-10", complete, 200_000, 10, 10, "scikit_learn", passes=4, target=6),
     Speed("complete-50", complete, 20_000, 50, 10, "scikit_learn", passes=8, target=2),
-    Speed("noise-3", noisy, 400_000, 3, 10, "scikit_learn", passes=3, target=4, same_model=False),
+    Speed("noise-3", noisy, 300_000, 3, 10, "scikit_learn", passes=4, target=4, same_model=False),
     Speed("xd-2-astroml", noisy, 2_000, 2, 3, "astroml", passes=5, target=100),
     Speed("xd-3-astroml", noisy, 5_000, 3, 10, "astroml", passes=1, target=100),
     Speed("xd-2-pygmmis", noisy, 2_000, 2, 3, "pygmmis", passes=40, target=20),

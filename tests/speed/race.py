@@ -1,7 +1,9 @@
 """Interleaved timing of several packages on one problem: first one, then the other, again and again."""
 
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from time import perf_counter
 
 import numpy as np
@@ -14,32 +16,30 @@ from .threads import THREADS
 
 @dataclass
 class Lane:
-    """One package on one problem: its times, its result, or the error that ended its race."""
+    """One package on one problem: its times, the result of its first pass, or the error that ended its race."""
 
     file: str
     problem: Problem
     passes: int
+    blas_threads: int = THREADS
     name: str = ""
     short: list[float] = field(default_factory=list)
     long: list[float] = field(default_factory=list)
-    result: Parameters | None = None
+    first: Parameters | None = None
     error: str | None = None
     climb: Climb | None = None
 
     def enter(self) -> None:
         """Make ready, and run one pass unseen: compilation and first touches are not timed."""
-        self.name = self.file
-        rival = load(self.file)
-        self.name = rival.NAME
-        self.climb = rival.prepare(self.problem)
+        self.climb = load(self.file).prepare(self.problem)
         self.climb(1)
 
     def run(self) -> None:
         """Time a climb of one pass and one that is longer by `passes`."""
         assert self.climb is not None
-        seconds, _ = clock(self.climb, 1)
+        seconds, self.first = clock(self.climb, 1)
         self.short.append(seconds)
-        seconds, self.result = clock(self.climb, 1 + self.passes)
+        seconds, _ = clock(self.climb, 1 + self.passes)
         self.long.append(seconds)
 
     @property
@@ -61,32 +61,39 @@ def clock(climb: Climb, passes: int) -> tuple[float, Parameters]:
     return perf_counter() - begin, result
 
 
-def race(files: list[str], problem: Problem, passes: int, repeats: int) -> list[Lane]:
-    """The lanes after so many rounds. Setting-up cancels: a pass is the difference of two climbs over their passes."""
-    lanes = [Lane(file, problem, passes) for file in files]
-    with threadpool_limits(THREADS):
-        for lane in lanes:
-            attempt(lane, Lane.enter)
-        for _ in range(repeats):
-            for lane in lanes:
-                attempt(lane, Lane.run)
-    return lanes
+def race(files: list[str], problem: Problem, passes: int, repeats: int) -> list[list[Lane]]:
+    """The lanes of every file after so many rounds, the quickest lane of a file first.
+
+    Setting-up cancels: a pass is the difference of two climbs, divided by the difference of their passes.
+    """
+    lanes = [lanes_of(file, problem, passes) for file in files]
+    for step in [Lane.enter, *[Lane.run] * repeats]:
+        for lane in chain(*lanes):
+            attempt(lane, step)
+    return [sorted(group, key=lambda lane: (lane.error is not None, lane.best)) for group in lanes]
 
 
-def attempt(lane: Lane, step) -> None:
-    """Take a step unless the lane has failed; a rival that raises keeps its row, with the error."""
+def lanes_of(file: str, problem: Problem, passes: int) -> list[Lane]:
+    """One lane for every number of BLAS threads that the package is tried with."""
+    try:
+        package = load(file)
+    except Exception as error:
+        return [Lane(file, problem, passes, name=file, error=first_line(error))]
+    return [Lane(file, problem, passes, threads, name=package.NAME) for threads in package.BLAS_THREADS]
+
+
+def attempt(lane: Lane, step: Callable[[Lane], None]) -> None:
+    """Take a step unless the lane has failed; a package that raises keeps its row, with the error."""
     if lane.error is None:
         try:
-            step(lane)
+            with threadpool_limits(lane.blas_threads):
+                step(lane)
         except Exception as error:
             lane.error = first_line(error)
 
 
-def disagreement(one: Parameters, other: Parameters, x: Array) -> float:
-    """Largest difference of any weight, mean or covariance, in units of the spread of the columns."""
+def disagreement(one: Parameters, other: Parameters, x: Array) -> tuple[float, float]:
+    """Largest difference of any mean and of any covariance, in units of the spread of the columns."""
     scale = x.std(axis=0)
-    return max(
-        np.abs(one.weights - other.weights).max(),
-        np.abs((one.means - other.means) / scale).max(),
-        np.abs((one.covariances - other.covariances) / np.outer(scale, scale)).max(),
-    )
+    means = np.abs((one.means - other.means) / scale).max()
+    return means, np.abs((one.covariances - other.covariances) / np.outer(scale, scale)).max()

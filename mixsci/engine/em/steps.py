@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from mixsci.engine.em.acceleration import Anderson
 from mixsci.engine.em.state import Outcome, State
-from mixsci.engine.em.stopping import aitken_gap, rounding
+from mixsci.engine.em.stopping import LOOK_BACK, accelerated_gap, aitken_gap, stands_still
 from mixsci.engine.evaluate import evaluate
 from mixsci.engine.execution import map_blocks
 from mixsci.engine.mixture import Mixture
@@ -59,7 +60,7 @@ def em_step(model: Model, mixture: Mixture, obs: Any, *, workers: int | None = N
 
 
 def iterate(
-    model: Model, obs: Any, *, start: Mixture, accelerate: bool = True, workers: int | None = None, memory: Anderson | None = None
+    model: Model, obs: Any, *, start: Mixture, accelerate: bool = True, workers: int | None = None
 ) -> Iterator[State]:
     """States of the climb from `start`, for ever; the caller decides when to stop, show or save.
 
@@ -75,40 +76,53 @@ def iterate(
     """
     obs = obs if hasattr(obs, "blocks") else as_observations(obs)
     try:
-        yield from climb(model, obs, start, accelerate=accelerate, workers=workers, memory=memory)
+        yield from climb(model, obs, start, accelerate=accelerate, workers=workers)
     except Collapse as collapse:
         warnings.warn(f"component {collapse.component}: {Outcome.COLLAPSED.value}", ConvergenceWarning, stacklevel=2)
 
 
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What a climb must know of its past to go on as if it had never stopped."""
+
+    anderson: Anderson
+    objectives: tuple[float, ...]
+    passes: int
+
+
 def climb(
-    model: Model, obs: Any, mixture: Mixture, *, accelerate: bool, workers: int | None, memory: Anderson | None = None
+    model: Model, obs: Any, mixture: Mixture, *, accelerate: bool, workers: int | None, memory: Memory | None = None
 ) -> Iterator[State]:
     """States of the climb; raises `Collapse` where a component does."""
     at = _visit(model, obs, mixture, workers)
-    recent = [at.objective]
-    memory = memory or Anderson.begin(model.sizes(mixture))
-    passes = 1
+    memory = memory or Memory(Anderson.begin(model.sizes(mixture)), (), 1)
     while True:
         plain = model.maximise(at.mixture, at.stats)
         _refuse_collapse(plain, obs, model)
         here = model.pack(at.mixture)
-        remembered = memory.remember(here, model.pack(plain) - here)
-        gap = _gap(remembered, at, recent, accelerate)
+        anderson = memory.anderson.remember(here, model.pack(plain) - here)
+        objectives = (*memory.objectives, at.objective)[-LOOK_BACK:]
         yield State(
-            passes, at.mixture, at.stats.log_likelihood, at.log_prior, gap, at.stats.entropy, at.stats.row_weight,
-            at.stats.counts, memory,
+            memory.passes, at.mixture, at.stats.log_likelihood, at.log_prior, _gap(anderson, objectives, accelerate),
+            at.stats.entropy, at.stats.row_weight, at.stats.counts, memory,
         )  # fmt: skip
-        next_ = None
-        if accelerate and len(remembered.steps) > 1:
-            next_ = _leap(model, obs, remembered, here, plain, at, workers)
-            passes += 1
-        if next_ is None:
-            # A leap that loses ground is forgotten with everything it was built on.
-            remembered = remembered if len(remembered.steps) == 1 else Anderson.begin(model.sizes(plain))
-            next_ = _visit(model, obs, plain, workers)
-            passes += 1
-        memory, at = remembered, next_
-        recent = [*recent[-2:], at.objective]
+        at, anderson, passes = _advance(model, obs, at, plain, here, anderson, accelerate, workers)
+        memory = Memory(anderson, objectives, memory.passes + passes)
+
+
+def _advance(
+    model: Model, obs: Any, at: _Visit, plain: Mixture, here: Array, anderson: Anderson, accelerate: bool, workers: int | None
+) -> tuple[_Visit, Anderson, int]:
+    """The next visit, what the accelerator then remembers, and the passes it took."""
+    if not (accelerate and anderson.ready):
+        return _visit(model, obs, plain, workers), anderson, 1
+    found = _leap(model, obs, here + anderson.leap(), plain, at, workers)
+    judged = anderson.judged(found is not None)
+    if found is not None:
+        return found, judged, 1
+    # A leap that loses ground is forgotten with everything it was built on.
+    fresh = Anderson.begin(model.sizes(at.mixture), judged.reach).remember(here, anderson.steps[-1])
+    return _visit(model, obs, plain, workers), fresh, 2
 
 
 class _Visit:
@@ -128,11 +142,8 @@ def _visit(model: Model, obs: Any, mixture: Mixture, workers: int | None) -> _Vi
     return _Visit(mixture, stats, model.log_prior(mixture))
 
 
-def _leap(
-    model: Model, obs: Any, memory: Anderson, here: Array, plain: Mixture, at: _Visit, workers: int | None
-) -> _Visit | None:
+def _leap(model: Model, obs: Any, target: Array, plain: Mixture, at: _Visit, workers: int | None) -> _Visit | None:
     """The visit of the accelerated step, or None where it is no mixture or the objective would fall."""
-    target = here + memory.leap()
     if not np.isfinite(target).all():
         return None
     try:
@@ -144,12 +155,12 @@ def _leap(
     return found if found.objective >= at.objective else None
 
 
-def _gap(memory: Anderson, at: _Visit, recent: list[float], accelerate: bool) -> float:
+def _gap(anderson: Anderson, objectives: tuple[float, ...], accelerate: bool) -> float:
+    if stands_still(anderson.steps[-1], anderson.sizes):
+        return 0.0
     if not accelerate:
-        return aitken_gap(recent)
-    if len(memory.steps) < 3:
-        return np.inf
-    return max(memory.remaining(at.stats.row_weight), 0.0)
+        return aitken_gap(objectives)
+    return np.inf if anderson.rising else accelerated_gap(objectives)
 
 
 def _refuse_collapse(mixture: Mixture, obs: Any, model: Model) -> None:
@@ -189,4 +200,3 @@ def _stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stat
     )  # fmt: skip
 
 
-__all__ = ["Collapse", "climb", "em_step", "expect", "iterate", "rounding"]

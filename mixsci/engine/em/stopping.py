@@ -7,24 +7,44 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def aitken_gap(objectives: Sequence[float]) -> float:
-    """Remaining gain from the last three objectives of plain EM, whose increases shrink by a constant factor.
+#: Accelerated climbs gain unevenly: their gains are compared over a few passes, and the worst of a few estimates counts.
+_WINDOW, _WORST_OF = 3, 4
+#: Objectives an estimate looks back on.
+LOOK_BACK = 2 * _WINDOW + _WORST_OF
+#: A step below this share of what matters is rounding: the climb stands still.
+_STILL = 1e-11
 
-    With increases d1, d2 the rest of the geometric series is d2 a / (1 - a), a = d2 / d1 (Aitken; McLachlan & Peel 2000,
-    sec. 2.11). Infinite where the increases do not shrink.
+
+def aitken_gap(objectives: Sequence[float], window: int = 1) -> float:
+    """Remaining gain from objectives whose gains over `window` passes shrink by a constant factor.
+
+    With gains d1, d2 the rest of the geometric series is d2 a / (1 - a), a = d2 / d1 (Aitken; McLachlan & Peel 2000,
+    sec. 2.11). Infinite while there are too few, or where the gains do not shrink.
 
     Example:
         >>> aitken_gap([0.0, 1.0, 1.5])
         0.5
     """
-    if len(objectives) < 3:
+    if len(objectives) < 2 * window + 1:
         return np.inf
-    first, second = objectives[-2] - objectives[-3], objectives[-1] - objectives[-2]
-    if second <= 0:
-        return 0.0
-    if first <= second:
+    first = objectives[-1 - window] - objectives[-1 - 2 * window]
+    second = objectives[-1] - objectives[-1 - window]
+    if second <= rounding(objectives[-1]):
+        return max(second, 0.0)
+    return second * second / (first - second) if first > second else np.inf
+
+
+def accelerated_gap(objectives: Sequence[float]) -> float:
+    """Remaining gain of an accelerated climb: the worst of the last few estimates over a few passes each."""
+    if len(objectives) < LOOK_BACK:
         return np.inf
-    return second * second / (first - second)
+    ends = range(len(objectives) - _WORST_OF + 1, len(objectives) + 1)
+    return max(aitken_gap(objectives[:end], _WINDOW) for end in ends)
+
+
+def stands_still(step: np.ndarray, sizes: np.ndarray) -> bool:
+    """Whether an EM step, compared with the sizes of steps that matter, is nothing but rounding."""
+    return bool(np.all(np.abs(step) <= _STILL * sizes))
 
 
 def rounding(objective: float) -> float:

@@ -15,6 +15,8 @@ Array = np.ndarray
 
 #: Fewer expected rows than this say nothing about a covariance: it stays as it was.
 FEWEST_ROWS = 1e-8
+#: The share of the last covariance, in every direction, that an accelerated step leaves at least.
+_INSIDE = 0.1
 
 
 class Structure(Protocol):
@@ -87,7 +89,7 @@ class Families:
 
     def unpack(self, vector: Array, like: Array, floor: float) -> Array:
         codes, factors = self.families(len(like))
-        base = self.matrices(vector.reshape(codes.max() + 1, -1), like.shape[-1])
+        base = keep_inside(self.matrices(vector.reshape(codes.max() + 1, -1), like.shape[-1]), self._base(like))
         smallest = np.array([factors[codes == code].min() for code in range(len(base))])
         return raise_eigenvalues(base, floor / smallest)[codes] * factors[:, None, None]
 
@@ -209,16 +211,15 @@ class Proportional:
 
     def unpack(self, vector: Array, like: Array, floor: float) -> Array:
         k, d = len(like), like.shape[-1]
-        shape = np.zeros((d, d))
+        sizes, shape = self._split(like)
+        numbers = np.zeros((1, d, d))
         a, b = np.tril_indices(d)
-        shape[a, b] = shape[b, a] = vector[k:]
-        shape = raise_eigenvalues(shape[None], np.zeros(1))[0]
-        sizes = np.maximum(vector[:k], 0.0)
-        covariances = sizes[:, None, None] * shape
-        if floor <= 0:
-            return covariances
-        smallest = np.linalg.eigvalsh(shape)[0]
-        return np.maximum(sizes, floor / max(smallest, 1e-300))[:, None, None] * shape
+        numbers[0, a, b] = numbers[0, b, a] = vector[k:]
+        shape = keep_inside(numbers, shape[None])[0]
+        sizes = np.maximum(vector[:k], _INSIDE * sizes)
+        if floor > 0:
+            sizes = np.maximum(sizes, floor / max(np.linalg.eigvalsh(shape)[0], 1e-300))
+        return sizes[:, None, None] * shape
 
     def spread(self, covariances: Array, weights: Array) -> Array:
         sizes, shape = self._split(covariances)
@@ -256,6 +257,21 @@ def raise_eigenvalues(matrices: Array, floor: Array) -> Array:
     raised = (vectors * np.maximum(values, floor[:, None])[:, None, :]) @ vectors.transpose(0, 2, 1)
     raised = (raised + raised.transpose(0, 2, 1)) / 2
     return np.where(low[:, None, None], raised, matrices)
+
+
+def keep_inside(matrices: Array, like: Array) -> Array:
+    """Matrices (f, D, D) kept at least a share of `like` in every direction, and without spread where it has none.
+
+    A leap must not land on the boundary: EM never leaves a direction without spread.
+    """
+    values, vectors = np.linalg.eigh(like)
+    root = np.sqrt(np.maximum(values, 0.0))
+    flat = root <= 1e-8 * root[:, -1:]
+    whiten = vectors * np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, root))[:, None, :]
+    inside, turn = np.linalg.eigh(whiten.transpose(0, 2, 1) @ matrices @ whiten)
+    colour = (vectors * root[:, None, :]) @ turn
+    kept = (colour * np.maximum(inside, _INSIDE)[:, None, :]) @ colour.transpose(0, 2, 1)
+    return (kept + kept.transpose(0, 2, 1)) / 2
 
 
 def _pool(values: Array, codes: Array) -> Array:

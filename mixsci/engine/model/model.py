@@ -113,6 +113,12 @@ class Model:
         return found[0] if found else no_prior(d)
 
     @property
+    def ordered(self) -> bool:
+        """Whether something about the model gives its components an order."""
+        masks = any(self.mask(what).any() for what in ("weights", "means", "covariances"))
+        return masks or bool(getattr(self.covariance, "factors", ())) or np.ndim(getattr(self.weights, "dirichlet", 1.0)) > 0
+
+    @property
     def pseudo_is_set(self) -> bool:
         """Whether a prior keeps covariances from collapsing."""
         return any(hasattr(prior, "pseudo") for prior in self.prior)
@@ -252,8 +258,10 @@ class Model:
         else:
             means = (sd / np.sqrt(pooled)[:, None])[~self.mask("means")] if self.means.free else np.empty(0)
         typical = 1.0 / np.sqrt(np.einsum("k,ki->i", pooled, 1.0 / sd**2))
-        rows = np.ones(1) if mixture.group_rows is None else mixture.group_rows / max(mixture.group_rows.sum(), 1e-300)
-        offsets = np.empty(0) if mixture.offsets is None else typical / np.sqrt(rows + 1e-6)[:, None]
+        offsets = np.empty(0)
+        if mixture.offsets is not None:
+            rows = np.full(mixture.n_groups, 1.0) if mixture.group_rows is None else mixture.group_rows
+            offsets = typical / np.sqrt(rows / max(rows.sum(), 1e-300) + 1e-6)[:, None]
         spread = np.empty(0) if held.all() else self.covariance.spread(mixture.covariances[~held], pooled[~held])
         background = np.empty(0) if self._background(mixture).size == 0 else 1.0 / np.sqrt([mixture.background.weight + 1e-6])
         return np.concatenate([

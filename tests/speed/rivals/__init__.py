@@ -1,6 +1,7 @@
 """One file per package on the track, ours among them. Each file holds
 
 NAME, DISTRIBUTION     what the table calls it, and its name on PyPI
+BLAS_THREADS           the numbers of BLAS threads to try; the quickest counts
 NOTES                  what a reader must know to read its figures
 prepare(problem)       -> climb; climb(passes) runs exactly so many EM passes from the start and returns Parameters
 breakages()            sentences about features of it that fail with the libraries installed

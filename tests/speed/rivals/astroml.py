@@ -7,10 +7,12 @@ import numpy as np
 from astroML.density_estimation import XDGMM, xdeconv
 
 from ..problems import Parameters, Problem, noisy
+from ..threads import THREADS
 from . import Climb, failures
 
 NAME = "astroML"
 DISTRIBUTION = "astroML"
+BLAS_THREADS = (THREADS,)
 NOTES = (
     "astroML takes no start: its first guess (a scikit-learn fit) is replaced by the common start for the timing. "
     "One of its passes evaluates the likelihood a second time, as its own loop does.",

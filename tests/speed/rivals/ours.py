@@ -8,6 +8,7 @@ from . import Climb
 
 NAME = "mixsci"
 DISTRIBUTION = "mixsci"
+BLAS_THREADS = (THREADS,)
 NOTES = ()
 
 

@@ -13,9 +13,11 @@ from . import Climb, failures
 
 NAME = "pygmmis"
 DISTRIBUTION = "pygmmis"
+BLAS_THREADS = (THREADS,)
 NOTES = (
     f"pygmmis works in a pool of {THREADS} processes and without its cutoff, "
     "so that every row counts for every component.",
+    "pygmmis takes its new covariances about the old means, so they differ from those of EM until it has converged.",
 )
 
 

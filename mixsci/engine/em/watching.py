@@ -1,0 +1,39 @@
+"""Watching a climb: each function wraps the iterator of states and hands every state on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from mixsci.engine.em.state import State
+
+
+def record(states: Iterator[State], history: list[float]) -> Iterator[State]:
+    """Append the objective of every state to `history`."""
+    for state in states:
+        history.append(state.objective)
+        yield state
+
+
+def progress(states: Iterator[State], title: str) -> Iterator[State]:
+    """Show passes, objective and estimated gap on standard error; nothing where it is not a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from states
+        return
+    with console.status(title) as status:
+        for state in states:
+            status.update(f"{title}: pass {state.iteration}, objective {state.objective:.6g}, gap {state.gap:.2g}")
+            yield state
+
+
+def every(states: Iterator[State], seconds: float, act: Callable[[State], None]) -> Iterator[State]:
+    """Call `act` on a state whenever so many seconds have passed since the last time."""
+    last = time.monotonic()
+    for state in states:
+        if time.monotonic() - last >= seconds:
+            act(state)
+            last = time.monotonic()
+        yield state

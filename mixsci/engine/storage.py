@@ -1,0 +1,125 @@
+"""Save and load: one versioned JSON file, exact float64, no pickle.
+
+Floats are written by their shortest exact decimal form, so a round trip changes no bit; NaN and infinities are words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixsci.errors import FormatError
+
+FORMAT = "mixsci"
+VERSION = 1
+_WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+Registry = dict[str, type]
+
+
+def write(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a value to a file, whole or not at all: a crash leaves the old file."""
+    path = Path(path)
+    text = json.dumps({"format": FORMAT, "version": VERSION, "content": encode(value)}, allow_nan=False)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read(path: str | os.PathLike[str], registry: Registry) -> Any:
+    """Read what `write` wrote.
+
+    Raises:
+        FormatError: not such a file, a newer version, or a damaged one.
+    """
+    try:
+        whole = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FormatError(f"{path} is not a mixsci model: it must be JSON; {error}") from None
+    if not isinstance(whole, dict) or whole.get("format") != FORMAT:
+        raise FormatError(f"{path} is not a mixsci model: it lacks the mark of one")
+    if whole.get("version") != VERSION:
+        raise FormatError(f"{path} has format version {whole.get('version')}; this mixsci reads {VERSION}: update mixsci")
+    try:
+        return decode(whole["content"], registry)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path} is damaged: {error}") from None
+
+
+def encode(value: Any) -> Any:
+    """A value as plain JSON: arrays, dataclasses, enumerations and tuples are marked objects."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": repr(value)}
+    for kind, encoder in _ENCODERS:
+        if isinstance(value, kind):
+            return encoder(value)
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        return {"type": _name(type(value)), "fields": fields}
+    raise TypeError(f"cannot save {type(value).__name__} {value!r}; group labels must be numbers or text")
+
+
+def decode(value: Any, registry: Registry) -> Any:
+    """What `encode` encoded."""
+    if isinstance(value, list):
+        return [decode(item, registry) for item in value]
+    if not isinstance(value, dict):
+        return value
+    (mark, *_), content = value.keys(), next(iter(value.values()))
+    if mark == "type":
+        fields = {name: decode(item, registry) for name, item in value["fields"].items()}
+        return registry[content](**fields)
+    return _DECODERS[mark](content, registry)
+
+
+def registry_of(*kinds: type) -> Registry:
+    """The classes that a file may name."""
+    return {_name(kind): kind for kind in kinds}
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__.rpartition('.')[2]}.{kind.__qualname__}"
+
+
+def _encode_array(value: np.ndarray) -> dict[str, Any]:
+    flat = [encode(item) for item in value.ravel().tolist()]
+    return {"array": {"shape": list(value.shape), "dtype": value.dtype.str, "values": flat}}
+
+
+def _decode_array(content: Any, registry: Registry) -> np.ndarray:
+    values = [decode(item, registry) for item in content["values"]]
+    return np.array(values, dtype=content["dtype"]).reshape(content["shape"])
+
+
+_ENCODERS: list[tuple[Any, Callable[[Any], Any]]] = [
+    (np.ndarray, _encode_array),
+    (Enum, lambda value: {"enum": [_name(type(value)), value.name]}),
+    (tuple, lambda value: {"tuple": [encode(item) for item in value]}),
+    (list, lambda value: [encode(item) for item in value]),
+    (dict, lambda value: {"dict": [[encode(key), encode(item)] for key, item in value.items()]}),
+]
+_DECODERS: dict[str, Callable[[Any, Registry], Any]] = {
+    "array": _decode_array,
+    "float": lambda content, registry: _WORDS[content],
+    "enum": lambda content, registry: registry[content[0]][content[1]],  # type: ignore[index]
+    "tuple": lambda content, registry: tuple(decode(item, registry) for item in content),
+    "dict": lambda content, registry: {decode(key, registry): decode(item, registry) for key, item in content},
+}
