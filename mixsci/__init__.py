@@ -19,7 +19,7 @@ _PUBLIC = {
     "Frozen": "mixsci.engine.model.model",
     "Offsets": "mixsci.engine.model.means",
     "UniformBackground": "mixsci.engine.model.background",
-    "Fit": "mixsci.engine.em.fit",
+    "Fit": "mixsci.engine.em.result",
     "fit": "mixsci.engine.em.fit",
     "Outcome": "mixsci.engine.em.state",
     "State": "mixsci.engine.em.state",
@@ -49,12 +49,18 @@ __all__ = ["__version__", *_PUBLIC, *_MODULES]  # noqa: PLE0604 (all are strings
 if TYPE_CHECKING:
     from mixsci.engine import noise as noise
     from mixsci.engine.em.archive import load as load
-    from mixsci.engine.em.fit import Fit as Fit, fit as fit
+    from mixsci.engine.em.fit import fit as fit
+    from mixsci.engine.em.result import Fit as Fit
     from mixsci.engine.em.start import from_labels as from_labels
     from mixsci.engine.em.state import Outcome as Outcome, State as State
     from mixsci.engine.em.steps import em_step as em_step, expect as expect, iterate as iterate
     from mixsci.engine.mixture import Mixture as Mixture
-    from mixsci.engine.model import covariances as covariances, means as means, priors as prior, weights as weights
+    from mixsci.engine.model import (
+        covariances as covariances,
+        means as means,
+        priors as prior,  # noqa: F401 (a public name of another kind)
+        weights as weights,
+    )
     from mixsci.engine.model.background import UniformBackground as UniformBackground
     from mixsci.engine.model.means import Offsets as Offsets
     from mixsci.engine.model.model import Frozen as Frozen, Model as Model

@@ -1,4 +1,4 @@
-"""One block of rows under a mixture: to the kernel and back, through groups, offsets, background and a shared projection."""
+"""One block of rows under a mixture: to the kernel and back, through groups, offsets, background and projection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-def evaluate(mixture: Mixture, block: Observations, *, keep: kernels.Keep = 0, backend: str = "numba") -> tuple[Sums, Shares | None]:
+def evaluate(
+    mixture: Mixture, block: Observations, *, keep: kernels.Keep = 0, backend: str = "numba"
+) -> tuple[Sums, Shares | None]:
     """Sums over a block of rows and, with `keep`, per-row results, all in the latent dimensions of the mixture."""
     if block.n_dims != mixture.n_dims:
         raise DataError(f"rows must speak of the mixture's {mixture.n_dims} dimensions; got {block.n_dims}")
@@ -35,13 +37,15 @@ def evaluate(mixture: Mixture, block: Observations, *, keep: kernels.Keep = 0, b
 
 
 def group_codes(mixture: Mixture, block: Observations) -> Array | None:
-    """(n,) codes of the rows in the mixture's groups; unknown labels get the code after the last; None without groups."""
+    """Codes (n,) of the rows in the mixture's groups, unknown labels the code after the last; None without groups."""
     if mixture.group_labels is None or block.groups is None:
         return None if mixture.group_labels is None else np.full(len(block), mixture.n_groups)
     if block.group_labels is mixture.group_labels:
         return block.groups
     known = {label: code for code, label in enumerate(mixture.group_labels)}
-    return np.array([known.get(label, mixture.n_groups) for label in block.group_labels or ()], dtype=np.int64)[block.groups]
+    return np.array([known.get(label, mixture.n_groups) for label in block.group_labels or ()], dtype=np.int64)[
+        block.groups
+    ]
 
 
 def warn_of_unknown_groups(mixture: Mixture, obs: Observations) -> None:
@@ -49,10 +53,12 @@ def warn_of_unknown_groups(mixture: Mixture, obs: Observations) -> None:
     codes = group_codes(mixture, obs)
     unknown = 0 if codes is None else int((codes == mixture.n_groups).sum())
     if unknown:
-        warnings.warn(f"{unknown} rows belong to no group of the mixture: they get pooled weights and no offset", stacklevel=3)
+        warnings.warn(
+            f"{unknown} rows belong to no group of the mixture: they get pooled weights and no offset", stacklevel=3
+        )
 
 
-def _parameters(mixture: Mixture, known: bool) -> Parameters:
+def _parameters(mixture: Mixture, *, known: bool) -> Parameters:
     weights = np.atleast_2d(mixture.weights)
     if not known:
         weights = np.vstack([weights, mixture.pooled_weights])

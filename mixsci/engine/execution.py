@@ -1,4 +1,4 @@
-"""One map over blocks: serial or threads. Results come in block order, so sums do not depend on the number of threads."""
+"""One map over blocks, serial or threads; results come in block order, so sums do not depend on the threads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def thread_count(workers: int | None) -> int:
     return workers
 
 
-def map_blocks(function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None) -> Iterator[Result]:
+def map_blocks(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
+) -> Iterator[Result]:
     """function(item) for every item, in order, at most a few items ahead; BLAS is held to one thread meanwhile."""
     threads = thread_count(workers)
     with _blas().limit(limits=1, user_api="blas"):

@@ -221,11 +221,15 @@ class Mixture:
         here, given = self._in_group(group), _dims(list(values), self.n_dims)
         rest = [dim for dim in range(self.n_dims) if dim not in given]
         if not given or not rest:
-            raise DataError(f"condition needs values for some of the {self.n_dims} dimensions and must leave others; got {given}")
+            raise DataError(
+                f"condition needs values for some of the {self.n_dims} dimensions and must leave others; got {given}"
+            )
         sigma = np.array([(errors or {}).get(dim, 0.0) for dim in values], dtype=float)
         point = np.array(list(values.values()), dtype=float)
         if not (np.isfinite(point).all() and np.isfinite(sigma).all() and (sigma >= 0).all()):
-            raise DataError(f"values and errors to condition on must be finite, errors not negative; got {dict(values)}, {errors}")
+            raise DataError(
+                f"values and errors to condition on must be finite, errors not negative; got {dict(values)}, {errors}"
+            )
         gain, residual, log_p = _regress(here, given, rest, point, np.diag(sigma**2))
         background, log_p = _condition_background(here, given, rest, point, log_p)
         means = here.means[:, rest] + np.einsum("kij,kj->ki", gain, residual)
@@ -279,7 +283,9 @@ class Mixture:
     def _tail(self, t: Any, sign: float, group: Hashable | None) -> Array:
         here, t = self._in_group(group), np.asarray(t, dtype=float)
         if here.n_dims != 1:
-            raise DataError(f"cdf, sf and quantile need a one-dimensional mixture; take marginal([dim]) of these {here.n_dims}")
+            raise DataError(
+                f"cdf, sf and quantile need a one-dimensional mixture; take marginal([dim]) of these {here.n_dims}"
+            )
         apart = sign * (t[..., None] - here.means[:, 0])
         sigma = np.sqrt(here.covariances[:, 0, 0])
         # A component without spread is a step: all of it lies at or below its mean.
@@ -313,7 +319,9 @@ def _check_shapes(mixture: Mixture) -> None:
     if labels is not None and mixture.weights.shape == (k,):
         object.__setattr__(mixture, "weights", np.tile(mixture.weights, (len(labels), 1)))
     if mixture.weights.shape != (k,) and (labels is None or mixture.weights.shape != (len(labels), k)):
-        raise DataError(f"weights must have shape (K,) = ({k},), or (G, K) with group_labels; got {mixture.weights.shape}")
+        raise DataError(
+            f"weights must have shape (K,) = ({k},), or (G, K) with group_labels; got {mixture.weights.shape}"
+        )
     if mixture.covariances.shape != (k, d, d):
         raise DataError(f"covariances must have shape (K, D, D) = {(k, d, d)}; got {mixture.covariances.shape}")
     if mixture.offsets is not None and (labels is None or mixture.offsets.shape != (len(labels), d)):
@@ -334,14 +342,16 @@ def _check_numbers(mixture: Mixture) -> None:
         raise DataError(f"covariances must be symmetric; that of component {np.flatnonzero(lopsided)[0]} is not")
     bad = np.linalg.eigvalsh(covariances)[:, 0] < -1e-8 * size
     if bad.any():
-        raise DataError(f"covariances must be positive semi-definite; that of component {np.flatnonzero(bad)[0]} is not")
+        raise DataError(
+            f"covariances must be positive semi-definite; that of component {np.flatnonzero(bad)[0]} is not"
+        )
 
 
 def _refuse_singular(failures: Array) -> None:
     if failures.any():
         k = int(np.flatnonzero(failures)[0])
         raise DataError(
-            f"the density of component {k} does not exist: its covariance is singular and {failures[k]} rows carry no noise there; "
+            f"component {k} has no density: its covariance is singular and {failures[k]} rows carry no noise there; "
             "give the rows noise or the covariance a floor"
         )
 
@@ -367,14 +377,18 @@ def _few(labels: Sequence[Hashable] | None) -> str:
     return ", ".join(repr(label) for label in labels[:5]) + (" ..." if len(labels) > 5 else "")
 
 
-def _regress(here: Mixture, given: list[int], rest: list[int], point: Array, noise: Array) -> tuple[Array, Array, Array]:
+def _regress(
+    here: Mixture, given: list[int], rest: list[int], point: Array, noise: Array
+) -> tuple[Array, Array, Array]:
     """Gains (K, rest, given), residuals (K, given) and log w_k N(point; mu_k, Sigma_k + noise) (K,)."""
     spread = here.covariances[:, given][:, :, given] + noise
     residual = point - here.means[:, given]
     try:
         factor = np.linalg.cholesky(spread)
     except np.linalg.LinAlgError:
-        raise DataError(f"dimensions {given} have no spread in some component: give errors= to condition on them") from None
+        raise DataError(
+            f"dimensions {given} have no spread in some component: give errors= to condition on them"
+        ) from None
     half = np.linalg.solve(factor, here.covariances[:, given][:, :, rest])
     whitened = np.linalg.solve(factor, residual[..., None])[..., 0]
     gain = np.linalg.solve(factor.transpose(0, 2, 1), half).transpose(0, 2, 1)
@@ -385,7 +399,9 @@ def _regress(here: Mixture, given: list[int], rest: list[int], point: Array, noi
     return gain, residual, log_p
 
 
-def _condition_background(here: Mixture, given: list[int], rest: list[int], point: Array, log_p: Array) -> tuple[Any, Array]:
+def _condition_background(
+    here: Mixture, given: list[int], rest: list[int], point: Array, log_p: Array
+) -> tuple[Any, Array]:
     if here.background is None:
         return None, log_p
     outside = here.background.marginal(given).log_density(point[:, None])[0]

@@ -23,7 +23,9 @@ Policy = Literal["refuse", "gap"]
 class Noise(Protocol):
     """What the engine asks of any kind of noise over rows of `width` values."""
 
-    missing: Policy
+    @property
+    def missing(self) -> Policy:
+        """What an observed value without an error is: refused, or a gap."""
 
     @property
     def width(self) -> int:
@@ -83,7 +85,9 @@ class SharedNoise:
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.covariance).all():
-            raise DataError("a noise covariance shared by all rows must be finite; leave the column out or give every row its own")
+            raise DataError(
+                "a noise covariance shared by all rows must be finite; leave the column out or give every row its own"
+            )
         _refuse_indefinite(self.covariance[None])
 
     @property
@@ -120,7 +124,7 @@ class DiagonalNoise:
     per_row = True
 
     def __post_init__(self) -> None:
-        bad = (self.variances < 0).any(axis=1)
+        bad = np.asarray(self.variances < 0).any(axis=1)
         if bad.any():
             raise DataError(f"noise must not be negative; it is in {name_rows(bad)}: correct or blank these errors")
 
@@ -209,7 +213,7 @@ def from_errors(sigma: Any, *, missing: Policy = "refuse") -> DiagonalNoise | Sh
     Raises:
         DataError: a negative error, or a shape that is neither.
     """
-    sigma = as_numbers(sigma, "errors").values
+    sigma = as_numbers(sigma, "errors").values.astype(float, copy=False)
     if (sigma < 0).any():
         bad = (sigma < 0).reshape(len(sigma), -1).any(axis=1)
         raise DataError(f"errors are standard deviations and must not be negative; they are in {name_rows(bad)}")
@@ -218,7 +222,7 @@ def from_errors(sigma: Any, *, missing: Policy = "refuse") -> DiagonalNoise | Sh
 
 def from_variances(variances: Any, *, missing: Policy = "refuse") -> DiagonalNoise | SharedNoise:
     """Noise from variances (n, m) or (m,), in squared units of x; see `from_errors`."""
-    variances = as_numbers(variances, "variances").values
+    variances = as_numbers(variances, "variances").values.astype(float, copy=False)
     _check_policy(missing)
     if variances.ndim == 1:
         if (variances < 0).any():
@@ -264,20 +268,20 @@ def join_noise(parts: Sequence[Noise]) -> Noise:
     first = parts[0]
     if any(type(part) is not type(first) for part in parts):
         raise DataError("blocks of rows must all carry noise of one kind")
-    if isinstance(first, DiagonalNoise):
-        return _unchecked(DiagonalNoise, np.concatenate([part.variances for part in parts]), first.missing)
-    if isinstance(first, FullNoise):
-        return _unchecked(FullNoise, np.concatenate([part.matrices for part in parts]), first.missing)
-    return first
+    if not isinstance(first, DiagonalNoise | FullNoise):
+        return first
+    name = _VALUES[type(first)]
+    return _unchecked(type(first), np.concatenate([getattr(part, name) for part in parts]), first.missing)
 
 
 _ROWS = 65_536
+_VALUES: dict[type, str] = {DiagonalNoise: "variances", FullNoise: "matrices"}
 
 
 def _unchecked(kind: type, values: Array, missing: Policy) -> Any:
     """Rows of a noise that has been checked as a whole."""
-    noise = object.__new__(kind)
-    object.__setattr__(noise, "variances" if kind is DiagonalNoise else "matrices", values)
+    noise: Any = object.__new__(kind)
+    object.__setattr__(noise, _VALUES[kind], values)
     object.__setattr__(noise, "missing", missing)
     return noise
 
@@ -298,7 +302,9 @@ def _refuse_indefinite(matrices: Array, start: int = 0) -> None:
     matrices = np.where(used, matrices, 0.0)
     unknown = ~np.isfinite(matrices).all(axis=(1, 2))
     if unknown.any():
-        raise DataError(f"noise covariances must be finite where both variances are; see {name_rows(_shift(unknown, start))}")
+        raise DataError(
+            f"noise covariances must be finite where both variances are; see {name_rows(_shift(unknown, start))}"
+        )
     size = np.abs(_diagonal(matrices)).max(axis=1, initial=0.0)
     lopsided = np.abs(matrices - matrices.transpose(0, 2, 1)).max(axis=(1, 2), initial=0.0) > 1e-8 * size
     if lopsided.any():

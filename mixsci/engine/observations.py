@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -149,7 +150,7 @@ class Observations:
         return ~np.isnan(self.x) & self.noise.finite()
 
     def rows(self) -> Rows:
-        """The block as kernels take it (without background and group codes); a shared projection is left to the caller."""
+        """The block as kernels take it, without background and groups; a shared projection is left to the caller."""
         seen = self.seen()
         x = np.array(self.x.T, dtype=float, order="C")
         if not seen.all():
@@ -199,13 +200,13 @@ def join(parts: Sequence[Observations]) -> Observations:
     first = parts[0]
     per_row = first.projection is not None and first.projection.ndim == 3
     weights = [np.ones(len(part)) if part.row_weights is None else part.row_weights for part in parts]
-    labels = [np.array([part.group_labels[code] for code in part.groups], dtype=object) for part in parts if part.groups is not None]
+    labels = [(part.group_labels or ())[code] for part in parts if part.groups is not None for code in part.groups]
     return Observations(
         np.concatenate([part.x for part in parts]),
         join_noise([part.noise for part in parts]),
         np.concatenate([part.projection for part in parts]) if per_row else first.projection,
         None if all(part.row_weights is None for part in parts) else np.concatenate(weights),
-        list(np.concatenate(labels)) if labels else None,
+        labels or None,
     )
 
 
@@ -215,7 +216,9 @@ def observe(latent: Array, like: Observations, rng: np.random.Generator) -> Obse
     if like.projection is None:
         clean = latent
     else:
-        clean = np.einsum("...md,nd->nm" if like.projection.ndim == 2 else "nmd,nd->nm", np.nan_to_num(like.projection), latent)
+        clean = np.einsum(
+            "...md,nd->nm" if like.projection.ndim == 2 else "nmd,nd->nm", np.nan_to_num(like.projection), latent
+        )
     values, vectors = np.linalg.eigh(like.noise.covariances(n))
     error = np.einsum("nab,nb->na", vectors, np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal((n, m)))
     new = like.take(slice(None))
@@ -233,7 +236,9 @@ def _projection(projection: Any, n: int, m: int) -> Array | None:
     projection = np.asarray(projection, dtype=float)
     fits = projection.shape[:-1] in ((m,), (n, m)) and projection.ndim in (2, 3) and projection.shape[-1] > 0
     if not fits:
-        raise DataError(f"projection must have shape (m, D) = ({m}, D) or (n, m, D) = ({n}, {m}, D); got {projection.shape}")
+        raise DataError(
+            f"projection must have shape (m, D) = ({m}, D) or (n, m, D) = ({n}, {m}, D); got {projection.shape}"
+        )
     if projection.ndim == 2 and not np.isfinite(projection).all():
         raise DataError("a projection shared by all rows must be finite")
     return projection
@@ -261,10 +266,8 @@ def _group_codes(groups: Any, n: int) -> tuple[Array, tuple[Hashable, ...]]:
     if bad.any():
         raise DataError(f"every row must have a group; {name_rows(bad)} has none: name one or leave these rows out")
     distinct = list(dict.fromkeys(values))
-    try:
+    with suppress(TypeError):
         distinct.sort()
-    except TypeError:
-        pass
     code = {label: i for i, label in enumerate(distinct)}
     return np.array([code[value] for value in values], dtype=np.int64), tuple(distinct)
 
@@ -317,5 +320,3 @@ def _check_projection(block: Observations, start: int) -> None:
     if bad.any():
         rows = np.concatenate([np.zeros(start, dtype=bool), bad])
         raise DataError(f"projection must be finite where x is observed; it is not in {name_rows(rows)}")
-
-

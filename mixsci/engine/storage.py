@@ -53,7 +53,9 @@ def read(path: str | os.PathLike[str], registry: Registry) -> Any:
     if not isinstance(whole, dict) or whole.get("format") != FORMAT:
         raise FormatError(f"{path} is not a mixsci model: it lacks the mark of one")
     if whole.get("version") != VERSION:
-        raise FormatError(f"{path} has format version {whole.get('version')}; this mixsci reads {VERSION}: update mixsci")
+        raise FormatError(
+            f"{path} has format version {whole.get('version')}; this mixsci reads {VERSION}: update mixsci"
+        )
     try:
         return decode(whole["content"], registry)
     except (KeyError, TypeError, ValueError) as error:
@@ -118,7 +120,7 @@ _ENCODERS: list[tuple[Any, Callable[[Any], Any]]] = [
 ]
 _DECODERS: dict[str, Callable[[Any, Registry], Any]] = {
     "array": _decode_array,
-    "float": lambda content, registry: _WORDS[content],
+    "float": lambda content, _: _WORDS[content],
     "enum": lambda content, registry: registry[content[0]][content[1]],  # type: ignore[index]
     "tuple": lambda content, registry: tuple(decode(item, registry) for item in content),
     "dict": lambda content, registry: {decode(key, registry): decode(item, registry) for key, item in content},

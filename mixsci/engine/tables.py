@@ -49,7 +49,9 @@ def _refuse_text(table: Any, what: str) -> None:
         if column.dtype.kind not in "fiub" and not _numeric(column):
             bad = np.array([not _is_number(value) for value in column])
             first = column.iloc[int(np.flatnonzero(bad)[0])] if bad.any() else column.dtype
-            raise DataError(f"{what} must be numbers; column {name!r} has {first!r} in {name_rows(bad)}: leave it out or convert it")
+            raise DataError(
+                f"{what} must be numbers; column {name!r} has {first!r} in {name_rows(bad)}: leave it out or convert it"
+            )
 
 
 def _numeric(column: Any) -> bool:
@@ -77,4 +79,6 @@ def _from_objects(values: np.ndarray, what: str) -> np.ndarray:
         where = np.unravel_index(int(np.flatnonzero(bad)[0]), values.shape)
         place = f"row {where[0]}" + (f", column {where[1]}" if len(where) > 1 else "")
         raise DataError(f"{what} must be numbers; got {flat[bad][0]!r} at {place}: leave it out or convert it")
-    return np.array([np.nan if type(v).__name__ in ("NAType", "NoneType", "NaTType") else float(v) for v in flat]).reshape(values.shape)
+    return np.array(
+        [np.nan if type(v).__name__ in ("NAType", "NoneType", "NaTType") else float(v) for v in flat]
+    ).reshape(values.shape)

@@ -157,8 +157,14 @@ def environment() -> str:
     )
     return (
         f"Python {platform.python_version()}, {libraries}  \n"
-        f"{processor()}, {os.cpu_count()} logical CPUs, {THREADS} threads used, BLAS {blas or 'unknown'}"
+        f"{processor()}, {os.cpu_count()} logical CPUs, {THREADS} threads used, "
+        f"BLAS {blas or 'unknown'}, load before the run {load_average()}"
     )
+
+
+def load_average() -> str:
+    """How many other tasks kept the processors busy in the last minute."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def processor() -> str:

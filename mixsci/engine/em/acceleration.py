@@ -54,7 +54,7 @@ class Anderson:
         """Whether the predicted fixed point lies behind: EM steps grow, as where the objective leaves a saddle."""
         return self.ready and float((self._target() / self.sizes) @ (self.steps[-1] / self.sizes)) <= 0
 
-    def judged(self, accepted: bool) -> Anderson:
+    def judged(self, *, accepted: bool) -> Anderson:
         """The memory after a leap: strides get longer where they gain, shorter where they lose."""
         if not self.rising:
             return self

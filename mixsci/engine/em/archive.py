@@ -16,7 +16,7 @@ from mixsci.engine.model.model import Frozen, Model
 from mixsci.errors import FormatError
 
 if TYPE_CHECKING:
-    from mixsci.engine.em.fit import Fit
+    from mixsci.engine.em.result import Fit
 
 REGISTRY = storage.registry_of(
     Mixture, Model, Frozen, UniformBackground, Outcome, Anderson, Memory,
@@ -38,7 +38,7 @@ def load(path: str | Path) -> Any:
     Raises:
         FormatError: not such a file, or a damaged one.
     """
-    from mixsci.engine.em.fit import Fit
+    from mixsci.engine.em.result import Fit
 
     found = storage.read(path, REGISTRY | storage.registry_of(Fit))
     if not isinstance(found, Fit | Mixture):

@@ -45,17 +45,18 @@ class Checkpoint:
         if self.saved is None:
             return None
         if self.saved["model"] != storage.encode(model) or self.saved["n_rows"] != n_rows:
-            raise DataError(f"checkpoint {self.path} is of another model or other rows: remove it, or name another file")
+            raise DataError(
+                f"checkpoint {self.path} is of another model or other rows: remove it, or name another file"
+            )
         return self.saved["mixture"], self.saved["memory"], list(self.saved["history"]), self.saved["starts"]
 
     def write(self, model: Model, n_rows: int, state: State, starts: tuple[float, ...]) -> None:
         """Save where the climb stands."""
         storage.write(self.path, {
-            "seed": self.seed, "model": storage.encode(model), "n_rows": n_rows, "mixture": state.mixture, "memory": state.memory,
-            "history": self.history[:-1], "starts": starts,
+            "seed": self.seed, "model": storage.encode(model), "n_rows": n_rows,
+            "mixture": state.mixture, "memory": state.memory, "history": self.history[:-1], "starts": starts,
         })  # fmt: skip
 
     def remove(self) -> None:
         """Remove the file: the fit is done."""
         self.path.unlink(missing_ok=True)
-

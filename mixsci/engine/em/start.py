@@ -59,9 +59,13 @@ def sketch(obs: Any, rng: np.random.Generator, workers: int | None) -> Sketch:
     location, spread = _location_and_spread(sample)
     single = _single_gaussian(sample, location, spread, workers)
     few = sample.take(_some(len(sample), _SEED_ROWS, rng))
-    few = few.take(few.seen().any(axis=1).nonzero()[0])
+    few = few.take(np.flatnonzero(few.seen().any(axis=1)))
     points, resolved = _latent(few, single)
-    spread = np.sqrt(np.maximum(np.diagonal(single.covariances[0]), 1e-24 * spread**2)) if sample.projection is not None else spread
+    spread = (
+        np.sqrt(np.maximum(np.diagonal(single.covariances[0]), 1e-24 * spread**2))
+        if sample.projection is not None
+        else spread
+    )
     return Sketch(sample, points, resolved, location, spread, single.covariances[0], few.groups)
 
 
@@ -83,7 +87,9 @@ def draw_rows(obs: Any, most: int, rng: np.random.Generator) -> Observations:
     return whole if len(whole) <= most else whole.take(np.sort(np.argsort(keys)[:most]))
 
 
-def draw_start(model: Model, view: Sketch, rng: np.random.Generator, kind: int, given: Mixture | None, labels: Any) -> Mixture:
+def draw_start(
+    model: Model, view: Sketch, rng: np.random.Generator, kind: int, given: Mixture | None, labels: Any
+) -> Mixture:
     """A mixture to climb from: number `kind` of the ways to draw one, the open or unfrozen parts of `given` filled."""
     offsets = _draw_offsets(model, view, labels, kind)
     points = view.points if offsets is None or view.groups is None else view.points - offsets[view.groups]
@@ -132,7 +138,9 @@ def from_labels(obs: Any, labels: Any, model: Model | None = None) -> Mixture:
     rows = as_observations(obs)
     labels = np.asarray(labels)
     if labels.shape != (len(rows),) or labels.dtype.kind not in "iu" or (labels < 0).any():
-        raise DataError(f"labels must be whole numbers of shape (n,) = ({len(rows)},), 0 or more; got {labels.dtype} {labels.shape}")
+        raise DataError(
+            f"labels must be whole numbers of shape (n,) = ({len(rows)},), 0 or more; got {labels.dtype} {labels.shape}"
+        )
     k = int(labels.max()) + 1
     r = np.eye(k)[labels]
     location, spread = _location_and_spread(rows)
@@ -146,7 +154,11 @@ def from_labels(obs: Any, labels: Any, model: Model | None = None) -> Mixture:
     model = model or Model(k)
     floor = 1e-6 * np.diag(spread**2)
     covariances = model.covariance.maximise(
-        scatter + counts[:, None, None] * floor, counts, np.tile(floor, (k, 1, 1)), model.resolve(spread).pseudo(points.shape[1]), model.floor
+        scatter + counts[:, None, None] * floor,
+        counts,
+        np.tile(floor, (k, 1, 1)),
+        model.resolve(spread).pseudo(points.shape[1]),
+        model.floor,
     )
     means, theta = model.means.place(means)
     return Mixture(counts / counts.sum(), means, covariances, theta=theta)
@@ -198,7 +210,9 @@ def _spread(apart: Array, variance: Array) -> float:
 
 def _single_gaussian(sample: Observations, location: Array, spread: Array, workers: int | None) -> Mixture:
     """One Gaussian for all rows, after a few steps of EM."""
-    rows = sample if sample.groups is None else Observations(sample.x, sample.noise, sample.projection, sample.row_weights)
+    rows = (
+        sample if sample.groups is None else Observations(sample.x, sample.noise, sample.projection, sample.row_weights)
+    )
     model = Model(1, floor=0.0, prior=None)
     single = Mixture([1.0], location[None], np.diag(spread**2)[None])
     for _ in range(_SINGLE_STEPS):
@@ -212,7 +226,9 @@ def _latent(rows: Observations, single: Mixture) -> tuple[Array, Array]:
     """Latent points (n, D) under one Gaussian and the share (n, D) of their variance that each row resolves."""
     n, m, sigma = len(rows), rows.width, single.covariances[0]
     seen = rows.seen()
-    view = np.broadcast_to(np.eye(m) if rows.projection is None else np.nan_to_num(rows.projection), (n, m, rows.n_dims))
+    view = np.broadcast_to(
+        np.eye(m) if rows.projection is None else np.nan_to_num(rows.projection), (n, m, rows.n_dims)
+    )
     view = view * seen[:, :, None]
     noise = rows.noise.covariances(n) * (seen[:, :, None] & seen[:, None, :])
     total = view @ sigma @ view.transpose(0, 2, 1) + noise
@@ -304,7 +320,14 @@ def _within(view: Sketch, scaled: Array, centres: Array, label: Array, *, wide: 
 
 
 def _assemble(
-    model: Model, view: Sketch, means: Array, counts: Array, within: Array, offsets: Array | None, given: Mixture | None, labels: Any
+    model: Model,
+    view: Sketch,
+    means: Array,
+    counts: Array,
+    within: Array,
+    offsets: Array | None,
+    given: Mixture | None,
+    labels: Any,
 ) -> Mixture:
     k, d = model.n_components, len(view.spread)
     means, theta = model.means.place(means)
@@ -313,7 +336,9 @@ def _assemble(
     weights, rates = model.weights.start(k, groups)
     weights, rates = model.weights.maximise(np.tile(counts, (groups, 1)), weights, rates, np.zeros(k, dtype=bool))
     current = np.tile(within, (k, 1, 1))
-    covariances = model.covariance.maximise(current * counts[:, None, None], counts, current, model.pseudo(d), model.floor)
+    covariances = model.covariance.maximise(
+        current * counts[:, None, None], counts, current, model.pseudo(d), model.floor
+    )
     mixture = Mixture(
         weights if labels else weights[0], means, covariances, theta=theta, offsets=offsets, group_labels=labels,
         rates=rates if labels or rates is None else rates[0], background=model.background,

@@ -14,9 +14,7 @@ class Outcome(Enum):
 
     CONVERGED = "Converged: the estimated remaining gain is below tol."
     MAX_ITER = "Stopped at max_iter before the estimated remaining gain fell below tol: raise max_iter or tol."
-    STALLED = (
-        "Stopped where rounding hides any further gain, above the tol asked for: raise tol, or scale columns of very different size."
-    )
+    STALLED = "Stopped where rounding hides any further gain, above the tol asked for: raise tol."
     COLLAPSED = (
         "A component collapsed onto fewer points than it has parameters, where the likelihood has no maximum: "
         "use fewer components, a floor, a prior (mixsci.prior.InverseWishart()) or a tied covariance."

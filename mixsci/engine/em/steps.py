@@ -28,7 +28,7 @@ Array = np.ndarray
 COLLAPSED = 1e-12
 
 
-class Collapse(Exception):
+class CollapseError(Exception):
     """A component without noise, floor or prior has lost its spread; `component` says which."""
 
     def __init__(self, component: int) -> None:
@@ -77,7 +77,7 @@ def iterate(
     obs = obs if hasattr(obs, "blocks") else as_observations(obs)
     try:
         yield from climb(model, obs, start, accelerate=accelerate, workers=workers)
-    except Collapse as collapse:
+    except CollapseError as collapse:
         warnings.warn(f"component {collapse.component}: {Outcome.COLLAPSED.value}", ConvergenceWarning, stacklevel=2)
 
 
@@ -93,7 +93,7 @@ class Memory:
 def climb(
     model: Model, obs: Any, mixture: Mixture, *, accelerate: bool, workers: int | None, memory: Memory | None = None
 ) -> Iterator[State]:
-    """States of the climb; raises `Collapse` where a component does."""
+    """States of the climb; raises `CollapseError` where a component does."""
     at = _visit(model, obs, mixture, workers)
     memory = memory or Memory(Anderson.begin(model.sizes(mixture)), (), 1)
     while True:
@@ -102,22 +102,31 @@ def climb(
         here = model.pack(at.mixture)
         anderson = memory.anderson.remember(here, model.pack(plain) - here)
         objectives = (*memory.objectives, at.objective)[-LOOK_BACK:]
+        gap = _gap(anderson, objectives, accelerate=accelerate)
         yield State(
-            memory.passes, at.mixture, at.stats.log_likelihood, at.log_prior, _gap(anderson, objectives, accelerate),
+            memory.passes, at.mixture, at.stats.log_likelihood, at.log_prior, gap,
             at.stats.entropy, at.stats.row_weight, at.stats.counts, memory,
         )  # fmt: skip
-        at, anderson, passes = _advance(model, obs, at, plain, here, anderson, accelerate, workers)
+        at, anderson, passes = _advance(model, obs, at, plain, here, anderson, workers, accelerate=accelerate)
         memory = Memory(anderson, objectives, memory.passes + passes)
 
 
 def _advance(
-    model: Model, obs: Any, at: _Visit, plain: Mixture, here: Array, anderson: Anderson, accelerate: bool, workers: int | None
+    model: Model,
+    obs: Any,
+    at: _Visit,
+    plain: Mixture,
+    here: Array,
+    anderson: Anderson,
+    workers: int | None,
+    *,
+    accelerate: bool,
 ) -> tuple[_Visit, Anderson, int]:
     """The next visit, what the accelerator then remembers, and the passes it took."""
     if not (accelerate and anderson.ready):
         return _visit(model, obs, plain, workers), anderson, 1
     found = _leap(model, obs, here + anderson.leap(), plain, at, workers)
-    judged = anderson.judged(found is not None)
+    judged = anderson.judged(accepted=found is not None)
     if found is not None:
         return found, judged, 1
     # A leap that loses ground is forgotten with everything it was built on.
@@ -138,7 +147,7 @@ class _Visit:
 def _visit(model: Model, obs: Any, mixture: Mixture, workers: int | None) -> _Visit:
     stats = expect(mixture, obs, workers=workers)
     if stats.failures.any():
-        raise Collapse(int(np.flatnonzero(stats.failures)[0]))
+        raise CollapseError(int(np.flatnonzero(stats.failures)[0]))
     return _Visit(mixture, stats, model.log_prior(mixture))
 
 
@@ -150,12 +159,12 @@ def _leap(model: Model, obs: Any, target: Array, plain: Mixture, at: _Visit, wor
         mixture = model.unpack(target, plain)
         _refuse_collapse(mixture, obs, model)
         found = _visit(model, obs, mixture, workers)
-    except (Collapse, DataError, np.linalg.LinAlgError):
+    except (CollapseError, DataError, np.linalg.LinAlgError):
         return None
     return found if found.objective >= at.objective else None
 
 
-def _gap(anderson: Anderson, objectives: tuple[float, ...], accelerate: bool) -> float:
+def _gap(anderson: Anderson, objectives: tuple[float, ...], *, accelerate: bool) -> float:
     if stands_still(anderson.steps[-1], anderson.sizes):
         return 0.0
     if not accelerate:
@@ -172,7 +181,7 @@ def _refuse_collapse(mixture: Mixture, obs: Any, model: Model) -> None:
     lowest = np.linalg.eigvalsh(mixture.covariances * scale[:, None] * scale)[:, 0]
     collapsed = free & (lowest < COLLAPSED)
     if collapsed.any():
-        raise Collapse(int(np.flatnonzero(collapsed)[0]))
+        raise CollapseError(int(np.flatnonzero(collapsed)[0]))
 
 
 def bare(model: Model, obs: Any) -> bool:
@@ -198,5 +207,3 @@ def _stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stat
         log_likelihood=sums.log_likelihood, entropy=sums.entropy, n_rows=len(block),
         row_weight=float(weights[block.seen().any(axis=1)].sum()), failures=sums.failures,
     )  # fmt: skip
-
-

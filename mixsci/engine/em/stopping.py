@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-
-#: Accelerated climbs gain unevenly: their gains are compared over a few passes, and the worst of a few estimates counts.
+#: Accelerated climbs gain unevenly: gains are compared over a few passes, and the worst of a few estimates counts.
 _WINDOW, _WORST_OF = 3, 4
 #: Objectives an estimate looks back on.
 LOOK_BACK = 2 * _WINDOW + _WORST_OF

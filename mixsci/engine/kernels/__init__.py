@@ -1,8 +1,9 @@
 """Sums over rows, and per-row results: the only code that touches every row in every pass.
 
-A kernel takes `Rows` (one block of rows, structure-of-arrays) and `Parameters` (the mixture as plain arrays) and returns
-`Sums`; with `keep` it also returns `Shares`, what each row says. `reference` is written to be read and is the oracle of
-every test; `choose` picks the fast kernel from plain facts. To add one, write a module with `run` and name it in KERNELS.
+A kernel takes `Rows` (one block of rows, structure-of-arrays) and `Parameters` (the mixture as plain arrays) and
+returns `Sums`; with `keep` it also returns `Shares`, what each row says. `reference` is written to be read and is the
+oracle of every test; `choose` picks the fast kernel from plain facts. A new one is a module with `run` and a line in
+KERNELS.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows that share their noise: one factorisation per pattern of gaps and component (`shared` is the one-pattern case)."""
+"""Rows that share their noise: one factorisation per pattern of gaps and component; `shared` has one pattern."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, None]:
     order, runs, seen = segments(rows)
     if len(seen) > 1:
         rows = take(rows, order)
-    counts, g, f, q = np.zeros((groups, k, 1)), np.zeros((groups, k, d)), np.zeros((groups, k, triangle)), np.zeros((k, triangle))
+    counts, g, f, q = (
+        np.zeros((groups, k, 1)),
+        np.zeros((groups, k, d)),
+        np.zeros((groups, k, triangle)),
+        np.zeros((k, triangle)),
+    )
     totals, failures = np.zeros(3), np.zeros(k, dtype=np.int64)
     soa.grouped(
         rows.x, rows.shared_noise, rows.weights, rows.log_background, runs, seen, *parameters,
         _BLOCK, counts, g, f, q, totals, failures,
     )  # fmt: skip
     f = unpack(f, d)
-    return Sums(counts[:, :, 0], g, f, unpack(q, d) - f.sum(axis=0), *totals, failures), None
+    return Sums(counts[:, :, 0], g, f, unpack(q, d) - f.sum(axis=0), totals[0], totals[1], totals[2], failures), None

@@ -42,7 +42,7 @@ class Parameters(NamedTuple):
 class Sums(NamedTuple):
     """Sums over rows: counts (G, K), g (G, K, D), F (G, K, D, D), H (K, D, D), and scalars.
 
-    failures (K,) counts the rows whose spread R S R' + C is singular for a component; such rows are left out of its sums.
+    failures (K,) counts the rows whose spread R S R' + C is singular for a component: they are left out of its sums.
     """
 
     counts: Array
@@ -56,7 +56,7 @@ class Sums(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """What each row says: log_density (n,), responsibilities (n, K) and, if asked for, R'u (n, K, D), R'T^-1 R (n, K, D, D)."""
+    """What each row says: log_density (n,), responsibilities (n, K); if asked for u = R'u and precision = R'T^-1 R."""
 
     log_density: Array
     responsibilities: Array
@@ -81,7 +81,11 @@ def segments(rows: Rows) -> tuple[Array, Array, Array]:
     n = gaps.shape[1]
     if not gaps.any():
         runs = group_segments(rows)
-        return np.arange(n), np.column_stack([runs, np.zeros(len(runs), dtype=np.int64)]), np.ones((1, len(gaps)), dtype=bool)
+        return (
+            np.arange(n),
+            np.column_stack([runs, np.zeros(len(runs), dtype=np.int64)]),
+            np.ones((1, len(gaps)), dtype=bool),
+        )
     packed = np.packbits(gaps, axis=0)
     _, first, code = np.unique(packed, axis=1, return_index=True, return_inverse=True)
     code = code.reshape(-1)

@@ -16,7 +16,7 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
     counts, g, f, h = np.zeros((groups, k)), np.zeros((groups, k, d)), np.zeros((groups, k, d, d)), np.zeros((k, d, d))
     log_likelihood = entropy = background = 0.0
     failures = np.zeros(k, dtype=np.int64)
-    shares = Shares(np.empty(n), np.empty((n, k)), np.empty((n, k, d)), np.empty((n, k, d, d)))
+    kept = np.empty(n), np.empty((n, k)), np.empty((n, k, d)), np.empty((n, k, d, d))
     noise = full_noise(rows)
     for i in range(n):
         projection = np.eye(d) if rows.projection is None else rows.projection[:, :, i]
@@ -35,7 +35,7 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
         r = p / p.sum() if p.sum() > 0 else p
         with np.errstate(divide="ignore"):
             log_density = top + np.log(p.sum())
-        shares.log_density[i], shares.responsibilities[i], shares.u[i], shares.precision[i] = log_density, r[:k], u, precision
+        kept[0][i], kept[1][i], kept[2][i], kept[3][i] = log_density, r[:k], u, precision
         if weight > 0:
             log_likelihood += weight * log_density
             entropy -= weight * np.sum(r[r > 0] * np.log(r[r > 0]))
@@ -45,7 +45,7 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
             g[group] += r[:, None] * u
             f[group] += r[:, None, None] * precision
             h += r[:, None, None] * (u[:, :, None] * u[:, None, :] - precision)
-    return Sums(counts, g, f, h, log_likelihood, entropy, background, failures), shares if keep else None
+    return Sums(counts, g, f, h, log_likelihood, entropy, background, failures), Shares(*kept) if keep else None
 
 
 def _component(x: Array, projection: Array, noise: Array, mean: Array, covariance: Array) -> tuple[float, Array, Array]:

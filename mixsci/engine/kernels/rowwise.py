@@ -18,7 +18,12 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
     noise = rows.noise
     if noise is None:
         noise = np.repeat(rows.shared_noise[np.tril_indices(m)][:, None], n, axis=1)
-    counts, g, f, q = np.zeros((groups, k, 1)), np.zeros((groups, k, d)), np.zeros((groups, k, triangle)), np.zeros((k, triangle))
+    counts, g, f, q = (
+        np.zeros((groups, k, 1)),
+        np.zeros((groups, k, d)),
+        np.zeros((groups, k, triangle)),
+        np.zeros((k, triangle)),
+    )
     totals, failures = np.zeros(3), np.zeros(k, dtype=np.int64)
     kept = (n if keep else 0, n if keep == 2 else 0)
     log_density, r = np.empty(kept[0]), np.empty((k, kept[0]))
@@ -28,7 +33,7 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
         _block_size(m, d, k), counts, g, f, q, totals, failures, keep, log_density, r, u, precision,
     )  # fmt: skip
     f = unpack(f, d)
-    sums = Sums(counts[:, :, 0], g, f, unpack(q, d) - f.sum(axis=0), *totals, failures)
+    sums = Sums(counts[:, :, 0], g, f, unpack(q, d) - f.sum(axis=0), totals[0], totals[1], totals[2], failures)
     if not keep:
         return sums, None
     if keep == 1:

@@ -1,8 +1,8 @@
 """The fast kernels: rows in structure-of-arrays, in blocks, the loop over rows innermost so that it vectorises.
 
-Symbols (design of the E-step): T = R S R' + C, u = T^-1 (x - R mu), r = responsibilities; sums of r (counts), r R'u (g),
-r R'T^-1 R (F) and r R'u u'R (summed here as Q; H = Q - F). All functions live in one file because Numba's cache does not
-see a changed callee elsewhere. Triangles are packed by rows: entry (a, b) of a lower triangle is a (a + 1) / 2 + b.
+Symbols: T = R S R' + C, u = T^-1 (x - R mu), r = responsibilities; sums of r (counts), r R'u (g), r R'T^-1 R (F) and
+r R'u u'R (summed here as Q; H = Q - F). All functions live in one file because Numba's cache does not see a changed
+callee elsewhere. Triangles are packed by rows: entry (a, b) of a lower triangle is a (a + 1) / 2 + b.
 Missing values are zeroed and masked: T gets an isolated 1 there, whose share of T^-1 is dropped again.
 """
 
@@ -398,8 +398,29 @@ def put(block, lo, n, out):
 
 
 @_jit
-def rowwise(x, C, R, weights, log_background, segments, log_weights, means, S, size, counts, g, F, Q, sums, failures,
-            keep, log_density, r, u, P):
+def rowwise(
+    x,
+    C,
+    R,
+    weights,
+    log_background,
+    segments,
+    log_weights,
+    means,
+    S,
+    size,
+    counts,
+    g,
+    F,
+    Q,
+    sums,
+    failures,
+    keep,
+    log_density,
+    r,
+    u,
+    P,
+):
     """Rows that differ in noise, gaps or projection: sums over them and, where asked, what each row says.
 
     x (m, rows), C (m(m+1)/2, rows), R (m, D, rows) or None for the identity; segments (s, 3): start, stop, group.
@@ -491,7 +512,7 @@ def invert_spread(S, C, dims, L):
 
 @_jit
 def unwhiten(L, dims, count, first, second, counts, g, F, Q):
-    """Sums of whitened residuals z = L (x - mu) over one segment -> counts, g = L'sum z, F = n L'L, Q = L'(sum zz')L."""
+    """Sums of whitened residuals z = L (x - mu) of one segment -> counts, g = L'sum z, F = n L'L, Q = L'(sum zz')L."""
     o = len(dims)
     counts[0] += count
     half = np.zeros((o, o))
@@ -540,15 +561,24 @@ def whiten_rows(x, lo, n, L, dims, mean, residual, z, q):
 
 
 @_jit
-def grouped(x, C, weights, log_background, segments, seen, log_weights, means, S, size, counts, g, F, Q, sums, failures):
-    """Sums over rows that share one noise covariance C (m, m), sorted into segments of one pattern of gaps and one group.
+def grouped(
+    x, C, weights, log_background, segments, seen, log_weights, means, S, size, counts, g, F, Q, sums, failures
+):
+    """Sums over rows that share one noise covariance C (m, m), in segments of one pattern of gaps and one group.
 
     One factorisation per segment's pattern and component. segments (s, 4): start, stop, group, pattern; seen (p, m).
     Adds to the same sums as `rowwise`.
     """
     m, K = x.shape[0], means.shape[0]
     residual, z = np.empty((m, size)), np.empty((K, m, size))
-    q, tmp, top, total, log_density, room = np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    q, tmp, top, total, log_density, room = (
+        np.empty(size),
+        np.empty(size),
+        np.empty(size),
+        np.empty(size),
+        np.empty(size),
+        np.empty(size),
+    )
     log_p, r = np.empty((K, size)), np.empty((K, size))
     bits = np.empty(size, np.int64)
     floats = bits.view(np.float64)
@@ -597,7 +627,6 @@ def collect_whitened(r, n, z, o, tmp, count, k, first, second):
     for i in range(n):
         s += r[i]
     count[k] += s
-    size = 0.0
     for a in range(o):
         s = 0.0
         for i in range(n):

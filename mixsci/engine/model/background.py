@@ -35,7 +35,9 @@ class UniformBackground:
     def __post_init__(self) -> None:
         low, high = np.atleast_1d(np.asarray(self.low, dtype=float)), np.atleast_1d(np.asarray(self.high, dtype=float))
         if low.ndim != 1 or low.shape != high.shape or not (np.isfinite(low) & np.isfinite(high) & (low < high)).all():
-            raise DataError(f"a background's box needs finite low < high of one shape (m,); got {self.low} and {self.high}")
+            raise DataError(
+                f"a background's box needs finite low < high of one shape (m,); got {self.low} and {self.high}"
+            )
         if not 0.0 <= self.weight < 1.0:
             raise DataError(f"a background's weight must be in [0, 1); got {self.weight}")
         object.__setattr__(self, "low", low)

@@ -1,4 +1,4 @@
-"""Covariance structures: how expected scatter becomes covariances. To add one, write a class and list it in STRUCTURES."""
+"""Covariance structures: how expected scatter becomes covariances; a new one is a class and a line in STRUCTURES."""
 
 from __future__ import annotations
 
@@ -185,7 +185,9 @@ class Proportional:
         sizes, shape = self._split(current)
         sizes = np.where(sizes > 0, sizes, 1.0)
         for _ in range(100):
-            shape = raise_eigenvalues((scatter / sizes[:, None, None]).sum(axis=0)[None] / counts.sum(), floor / sizes.min())[0]
+            shape = raise_eigenvalues(
+                (scatter / sizes[:, None, None]).sum(axis=0)[None] / counts.sum(), floor / sizes.min()
+            )[0]
             before, sizes = sizes, self._sizes(scatter, counts, shape, sizes, floor, d)
             if np.abs(sizes - before).max() <= 1e-13 * sizes.max():
                 break

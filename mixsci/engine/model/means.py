@@ -18,7 +18,9 @@ class MeanModel(Protocol):
 
     free: bool
 
-    def step(self, information: Array, score: Array, still: list[Array], theta: Array | None) -> tuple[Array, Array | None]:
+    def step(
+        self, information: Array, score: Array, still: list[Array], theta: Array | None
+    ) -> tuple[Array, Array | None]:
         """Changes (K, D) of the means, and the new theta.
 
         Args:
@@ -86,7 +88,8 @@ class Ladder:
 
     Example:
         >>> import numpy as np, mixsci as mx
-        >>> rungs = mx.means.Ladder(np.stack([np.ones(3), np.arange(3)], axis=-1)[:, None, :])  # mu_k = theta_0 + k theta_1
+        >>> design = np.stack([np.ones(3), np.arange(3)], axis=-1)[:, None, :]  # mu_k = theta_0 + k theta_1
+        >>> rungs = mx.means.Ladder(design)
         >>> rungs.means(np.array([10.0, 2.0])).ravel()
         array([10., 12., 14.])
     """
@@ -102,7 +105,9 @@ class Ladder:
         try:
             fixed = np.broadcast_to(np.asarray(self.fixed, dtype=float), design.shape[:2])
         except ValueError:
-            raise DataError(f"a ladder's fixed part must have shape (K, D) = {design.shape[:2]}; got {np.shape(self.fixed)}") from None
+            raise DataError(
+                f"a ladder's fixed part must have shape (K, D) = {design.shape[:2]}; got {np.shape(self.fixed)}"
+            ) from None
         object.__setattr__(self, "design", design)
         object.__setattr__(self, "fixed", fixed.copy())
 
@@ -122,7 +127,9 @@ class Ladder:
 
     def place(self, means: Array) -> tuple[Array, Array]:
         if means.shape != self.fixed.shape:
-            raise DataError(f"a ladder's design must have shape (K, D, p) with (K, D) = {means.shape}; got {self.design.shape}")
+            raise DataError(
+                f"a ladder's design must have shape (K, D, p) with (K, D) = {means.shape}; got {self.design.shape}"
+            )
         theta = np.linalg.lstsq(self.design.reshape(means.size, -1), (means - self.fixed).ravel(), rcond=None)[0]
         return self.means(theta), theta
 

@@ -116,7 +116,11 @@ class Model:
     def ordered(self) -> bool:
         """Whether something about the model gives its components an order."""
         masks = any(self.mask(what).any() for what in ("weights", "means", "covariances"))
-        return masks or bool(getattr(self.covariance, "factors", ())) or np.ndim(getattr(self.weights, "dirichlet", 1.0)) > 0
+        return (
+            masks
+            or bool(getattr(self.covariance, "factors", ()))
+            or np.ndim(getattr(self.weights, "dirichlet", 1.0)) > 0
+        )
 
     @property
     def pseudo_is_set(self) -> bool:
@@ -134,7 +138,9 @@ class Model:
         counts, _, _ = stats.grouped
         means, theta, offsets, moved = self._locate(mixture, stats)
         scatter = moments(mixture, stats, moved).scatter
-        weights, rates = self.weights.maximise(counts, np.atleast_2d(mixture.weights), _rows(mixture.rates), self.mask("weights"))
+        weights, rates = self.weights.maximise(
+            counts, np.atleast_2d(mixture.weights), _rows(mixture.rates), self.mask("weights")
+        )
         background = mixture.background
         if background is not None:
             background = background.maximise(stats.background_count, stats.row_weight)
@@ -156,7 +162,9 @@ class Model:
             return mixture.means + change, None, None, np.broadcast_to(change, g.shape)
         information, still = self._information(mixture, stats)
         change, theta = self.means.step(information.sum(axis=0), g.sum(axis=0), still, mixture.theta)
-        change = np.where(self.mask("means")[:, None] | (counts.sum(axis=0) <= _FEWEST_ROWS)[:, None] & self.means.free, 0.0, change)
+        change = np.where(
+            self.mask("means")[:, None] | (counts.sum(axis=0) <= _FEWEST_ROWS)[:, None] & self.means.free, 0.0, change
+        )
         means = mixture.means + change
         if mixture.offsets is None:
             return means, theta, None, np.broadcast_to(change, g.shape)
@@ -190,7 +198,12 @@ class Model:
     @property
     def centred(self) -> bool:
         """Whether the level of the offsets is shared with the means, so that it is set to zero."""
-        return self.offsets is not None and self.offsets.prior_sd is None and self.means.free and not self.mask("means").any()
+        return (
+            self.offsets is not None
+            and self.offsets.prior_sd is None
+            and self.means.free
+            and not self.mask("means").any()
+        )
 
     def _spread(self, mixture: Mixture, scatter: Array, counts: Array) -> Array:
         held = self.mask("covariances")
@@ -230,11 +243,13 @@ class Model:
         return np.concatenate([part.ravel() for part in self._parts(mixture)])
 
     def unpack(self, vector: Array, like: Mixture) -> Mixture:
-        """The mixture with these free numbers, everything else as in `like`; covariances are brought back to the floor."""
+        """The mixture with these free numbers, all else as in `like`; covariances are brought back to the floor."""
         sizes = [part.size for part in self._parts(like)]
         weights, means, offsets, covariances, background = np.split(vector, np.cumsum(sizes)[:-1])
         held = self.mask("covariances")
-        found, rates = self.weights.unpack(weights, np.atleast_2d(like.weights), _rows(like.rates), self.mask("weights"))
+        found, rates = self.weights.unpack(
+            weights, np.atleast_2d(like.weights), _rows(like.rates), self.mask("weights")
+        )
         changes: dict[str, Any] = self._unpack_means(means, like)
         if not held.all():
             changes["covariances"] = like.covariances.copy()
@@ -242,7 +257,9 @@ class Model:
         if offsets.size:
             changes["offsets"] = offsets.reshape(like.offsets.shape)
         if background.size:
-            changes["background"] = replace(like.background, weight=float(1.0 / (1.0 + np.exp(np.clip(-background[0], -700, 700)))))
+            changes["background"] = replace(
+                like.background, weight=float(1.0 / (1.0 + np.exp(np.clip(-background[0], -700, 700))))
+            )
         grouped = like.weights.ndim == 2
         changes["rates"] = rates if grouped or rates is None else rates[0]
         return replace(like, weights=found if grouped else found[0], **changes)
@@ -263,7 +280,9 @@ class Model:
             rows = np.full(mixture.n_groups, 1.0) if mixture.group_rows is None else mixture.group_rows
             offsets = typical / np.sqrt(rows / max(rows.sum(), 1e-300) + 1e-6)[:, None]
         spread = np.empty(0) if held.all() else self.covariance.spread(mixture.covariances[~held], pooled[~held])
-        background = np.empty(0) if self._background(mixture).size == 0 else 1.0 / np.sqrt([mixture.background.weight + 1e-6])
+        background = (
+            np.empty(0) if self._background(mixture).size == 0 else 1.0 / np.sqrt([mixture.background.weight + 1e-6])
+        )
         return np.concatenate([
             self.weights.spread(weights, self.mask("weights")), means.ravel(), offsets.ravel(), spread, background,
         ])  # fmt: skip
@@ -345,4 +364,4 @@ def _semidefinite(covariances: Array) -> Array:
     return np.where((values[:, :1] < 0)[:, :, None], (fixed + fixed.transpose(0, 2, 1)) / 2, covariances)
 
 
-__all__ = ["Frozen", "Model", "Structure", "MeanModel"]
+__all__ = ["Frozen", "MeanModel", "Model", "Structure"]

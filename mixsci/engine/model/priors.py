@@ -53,7 +53,9 @@ class InverseWishart:
         if self.scale is not None:
             scale = np.atleast_2d(np.asarray(self.scale, dtype=float))
             if scale.shape[0] != scale.shape[1] or not np.allclose(scale, scale.T) or np.linalg.eigvalsh(scale)[0] < 0:
-                raise DataError(f"an inverse-Wishart scale must be symmetric positive semi-definite (D, D); got {self.scale}")
+                raise DataError(
+                    f"an inverse-Wishart scale must be symmetric positive semi-definite (D, D); got {self.scale}"
+                )
             object.__setattr__(self, "scale", scale)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Weight models: how expected counts become weights. To add one, write a class; WEIGHTS names those without arguments."""
+"""Weight models: how expected counts become weights; a new one is a class, WEIGHTS names those without arguments."""
 
 from __future__ import annotations
 
@@ -186,6 +186,7 @@ class Poisson:
         return groups
 
     def pack(self, weights: Array, rates: Array | None, frozen: Array) -> Array:
+        assert rates is not None
         return np.log(np.maximum(rates, SMALLEST_RATE))
 
     def unpack(self, vector: Array, weights: Array, rates: Array | None, frozen: Array) -> tuple[Array, Array]:
@@ -242,7 +243,11 @@ def _tail_rate(counts: Array) -> Array:
     return _root(slope, len(counts))
 
 
-_LAST_CLASSES: dict[str, Callable[[Array], Array]] = {"tail": _tail_rate, "truncated": _truncated_rate, "open": _open_rate}
+_LAST_CLASSES: dict[str, Callable[[Array], Array]] = {
+    "tail": _tail_rate,
+    "truncated": _truncated_rate,
+    "open": _open_rate,
+}
 
 
 def _root(falling: Callable[[Array], Array], n: int) -> Array:
@@ -288,14 +293,18 @@ class Occupancy:
     def start(self, k: int, groups: int) -> tuple[Array, Array | None]:
         state = np.array(self.state_of_component)
         if len(state) != k:
-            raise DataError(f"the shapes of these states have {len(state)} sub-components in all; the model has {k} components")
+            raise DataError(
+                f"the shapes of these states have {len(state)} sub-components in all; the model has {k} components"
+            )
         pi, rates = self.law.start(len(self.shapes), groups)
         q = np.concatenate([self._held(shape) for shape in self.shapes])
         return pi[:, state] * q, rates
 
     def maximise(self, counts: Array, weights: Array, rates: Array | None, frozen: Array) -> tuple[Array, Array | None]:
         state = np.array(self.state_of_component)
-        pi, rates = self.law.maximise(self._sum(counts), self._sum(weights), rates, np.zeros(len(self.shapes), dtype=bool))
+        pi, rates = self.law.maximise(
+            self._sum(counts), self._sum(weights), rates, np.zeros(len(self.shapes), dtype=bool)
+        )
         return pi[:, state] * self._share(counts.sum(axis=0), self._within(weights)), rates
 
     def log_prior(self, weights: Array) -> float:
@@ -329,7 +338,9 @@ class Occupancy:
     @property
     def _free(self) -> Array:
         """(K,) sub-components whose share of their state is estimated."""
-        return np.array([np.ndim(self.shapes[s]) == 0 and self._size(self.shapes[s]) > 1 for s in self.state_of_component])
+        return np.array(
+            [np.ndim(self.shapes[s]) == 0 and self._size(self.shapes[s]) > 1 for s in self.state_of_component]
+        )
 
     def _sum(self, values: Array) -> Array:
         """(G, K) summed over the sub-components of each state, (G, S)."""

@@ -1,0 +1,306 @@
+"""One call of `fit`: what it learns of the rows, where it starts, how it climbs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mixsci.engine.em.checkpoint import Checkpoint
+from mixsci.engine.em.result import Fit
+from mixsci.engine.em.start import Sketch, draw_start, sketch
+from mixsci.engine.em.state import Outcome, State
+from mixsci.engine.em.steps import CollapseError, Memory, bare, climb
+from mixsci.engine.em.stopping import rounding
+from mixsci.engine.em.watching import every, progress, record
+from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.model import Model
+from mixsci.engine.observations import Observations
+from mixsci.errors import DataError
+
+_SHORT_PASSES = 40
+_SHORT_TOL = 1e-3
+_CHECKPOINT_SECONDS = 10.0
+#: A component with fewer expected rows than this has lost them all.
+_EMPTY = 1e-3
+#: Passes without a gain beyond rounding after which nothing more is to be had.
+_STALLED_AFTER = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """Where a climb ended; `component` is the one that collapsed."""
+
+    state: State
+    outcome: Outcome
+    history: tuple[float, ...]
+    component: int | None = None
+
+
+class Task:
+    """One call of `fit`: its settings, and what it has learnt of the rows."""
+
+    def __init__(
+        self,
+        model: Model,
+        obs: Any,
+        start: Mixture | None,
+        *,
+        tol: float,
+        max_iter: int,
+        accelerate: bool,
+        workers: int | None,
+        show: bool,
+    ) -> None:
+        self.model, self.obs, self.start, self.tol, self.max_iter = model, obs, start, tol, max_iter
+        self.accelerate, self.workers, self.show = accelerate, workers, show
+        self.labels: tuple[Hashable, ...] | None = None
+        self.view: Sketch | None = None
+        self.n_rows = self.set_aside = 0
+
+    def look(self, rng: np.random.Generator) -> None:
+        """Learn the rows' number, groups, spread; refuse what cannot be fitted."""
+        labels: dict[Hashable, None] = {}
+        for block in [self.obs] if isinstance(self.obs, Observations) else self.obs.blocks():
+            self.n_rows += len(block)
+            self.set_aside += int(block.set_aside.sum())
+            labels.update(dict.fromkeys(block.group_labels or ()))
+        self.labels = tuple(labels) or None
+        if self.start is not None:
+            self._check_start()
+        self.view = sketch(self.obs, rng, self.workers)
+        self._check_rows()
+        self.model = self.model.resolve(self.view.spread)
+        self.model.pseudo(self.view.points.shape[1])
+
+    def begin(self, rng: np.random.Generator, starts: int) -> tuple[Mixture, tuple[float, ...]]:
+        """The mixture to climb from: the given one, or the best of short climbs on a sample."""
+        if self.start is not None and starts == 1 and not self.start.open:
+            return self._completed(self.start), ()
+        best, reached = None, []
+        for kind in range(starts):
+            ended = self._short(draw_start(self.model, self._view, rng, kind, self.start, self.labels))
+            reached.append(ended.state.objective if ended.outcome is not Outcome.COLLAPSED else -np.inf)
+            if best is None or _rank(ended) > _rank(best):
+                best = ended
+            if ended.outcome is Outcome.INTERRUPTED:
+                break
+        assert best is not None
+        return best.state.mixture, tuple(reached)
+
+    def climb(
+        self, mixture: Mixture, saved: Checkpoint | None, reached: tuple[float, ...], memory: Memory | None = None,
+        history: Sequence[float] = (),
+    ) -> Ended:  # fmt: skip
+        """Climb on all rows; a component that collapses is put elsewhere once."""
+        act = None if saved is None else lambda state: saved.write(self.model, self.n_rows, state, reached)
+        past = list(history)
+        if saved is not None:
+            saved.history = past
+        ended = self._run(self.obs, mixture, self.tol, self.max_iter, past, memory, act)
+        if ended.outcome is Outcome.COLLAPSED and ended.component is not None and self.start is None:
+            again = self._run(self.obs, self._revive(ended), self.tol, self.max_iter, [], None, act)
+            ended = again if _rank(again) > _rank(ended) else ended
+        if saved is not None:
+            saved.write(self.model, self.n_rows, ended.state, reached)
+        return ended
+
+    def retry(self, mixture: Mixture) -> Ended:
+        """A climb on all rows from a rearranged mixture."""
+        return self._run(self.obs, mixture, self.tol, self.max_iter, [], None, None)
+
+    @property
+    def sample(self) -> Observations:
+        """The rows that starts look at."""
+        return self._view.sample
+
+    def _short(self, mixture: Mixture) -> Ended:
+        return self._run(self._view.sample, mixture, _SHORT_TOL, _SHORT_PASSES, [], None, None)
+
+    def _run(
+        self,
+        obs: Any,
+        mixture: Mixture,
+        tol: float,
+        max_iter: int,
+        history: list[float],
+        memory: Memory | None,
+        act: Any,
+    ) -> Ended:
+        states: Iterator[State] = climb(
+            self.model, obs, mixture, accelerate=self.accelerate, workers=self.workers, memory=memory
+        )
+        states = record(states, history)
+        states = progress(states, "fitting") if self.show else states
+        states = states if act is None else every(states, _CHECKPOINT_SECONDS, act)
+        return _watch(states, tol, max_iter, history)
+
+    def _revive(self, ended: Ended) -> Mixture:
+        """The last mixture with the collapsed component put where it was drawn before, as wide as all rows."""
+        view, mixture, k = self._view, ended.state.mixture, ended.component
+        means, covariances, weights = mixture.means.copy(), mixture.covariances.copy(), mixture.weights.copy()
+        density = mixture.log_density(view.sample, workers=self.workers)
+        worst = (
+            int(np.argmin(np.where(view.sample.seen().all(axis=1), density, np.inf)))
+            if view.sample.projection is None
+            else None
+        )
+        means[k] = view.location if worst is None else view.sample.x[worst]
+        covariances[k] = view.covariance
+        if not self.model.weights.linked:
+            weights[..., k] = 1.0 / mixture.n_components
+            weights /= weights.sum(axis=-1, keepdims=True)
+        return replace(mixture, means=means, covariances=covariances, weights=weights)
+
+    def finish(self, ended: Ended, reached: tuple[float, ...], *, ordered: bool) -> Fit:
+        """The fit as users get it."""
+        state = ended.state
+        self.model.weights.check(state.mixture.rates, self.model.n_components)
+        mixture = _by_weight(state.mixture, self.model) if ordered else state.mixture
+        names = self.obs.names if isinstance(self.obs, Observations) else self._view.sample.names
+        outcome = ended.outcome
+        if outcome is Outcome.CONVERGED and self._has_empty(state):
+            outcome = Outcome.EMPTY_COMPONENT
+        return Fit(
+            model=self.model, mixture=mixture, log_likelihood=state.log_likelihood, log_prior=state.log_prior,
+            entropy=state.entropy, n=state.row_weight, n_rows=self.n_rows,
+            n_free=self.model.n_free(mixture.n_dims, mixture.n_groups), outcome=outcome, gap=state.gap,
+            n_iter=state.iteration, history=tuple(ended.history), starts=reached, names=names, set_aside=self.set_aside,
+        )  # fmt: skip
+
+    @property
+    def _view(self) -> Sketch:
+        assert self.view is not None
+        return self.view
+
+    def _has_empty(self, state: State) -> bool:
+        frozen = self.model.mask("weights")
+        return not self.model.weights.linked and bool(
+            (state.counts.reshape(-1, len(frozen)).sum(axis=0)[~frozen] < _EMPTY).any()
+        )
+
+    def _completed(self, start: Mixture) -> Mixture:
+        """A start given whole, with what the model adds to it: groups, offsets, rates, theta, background."""
+        groups = max(len(self.labels or ()), 1)
+        changes: dict[str, Any] = {}
+        if self.labels and start.group_labels is None:
+            changes["group_labels"] = self.labels
+            changes["weights"] = np.tile(np.atleast_2d(start.weights), (groups, 1))[:groups]
+        if self.model.offsets is not None and start.offsets is None:
+            changes["offsets"] = np.zeros((groups, start.n_dims))
+        if start.theta is None:
+            changes["means"], changes["theta"] = self.model.means.place(start.means)
+        if self.model.background is not None and start.background is None:
+            changes["background"] = self.model.background
+        changes["state_of_component"] = getattr(self.model.weights, "state_of_component", None)
+        start = replace(start, **changes)
+        if self.model.weights.linked:
+            start = self._link(start, groups)
+        return start
+
+    def _link(self, start: Mixture, groups: int) -> Mixture:
+        """The start with weights that obey the law: its rates if it has them, else those nearest to its weights."""
+        k, none = self.model.n_components, np.zeros(self.model.n_components, dtype=bool)
+        weights, rates = self.model.weights.start(k, groups)
+        if start.rates is None:
+            given = np.atleast_2d(start.weights)
+            weights, rates = self.model.weights.maximise(given, given if rates is None else weights, rates, none)
+        else:
+            packed = self.model.weights.pack(np.atleast_2d(start.weights), np.atleast_1d(start.rates), none)
+            weights, rates = self.model.weights.unpack(
+                packed, np.atleast_2d(start.weights), np.atleast_1d(start.rates), none
+            )
+        grouped = start.weights.ndim == 2
+        return replace(
+            start, weights=weights if grouped else weights[0], rates=rates if grouped or rates is None else rates[0]
+        )
+
+    def _check_start(self) -> None:
+        start, k = self.start, self.model.n_components
+        assert start is not None
+        if start.n_components != k:
+            raise DataError(f"start must have the model's {k} components; got {start.n_components}")
+        if isinstance(self.obs, Observations) and start.n_dims != self.obs.n_dims:
+            raise DataError(f"start must have the {self.obs.n_dims} dimensions of the rows; got {start.n_dims}")
+        if start.group_labels is not None and set(self.labels or ()) - set(start.group_labels):
+            raise DataError(
+                "start must know every group of the rows: start from a mixture without groups, or of these groups"
+            )
+
+    def _check_rows(self) -> None:
+        view, k = self._view, self.model.n_components
+        seen = view.sample.seen().any(axis=1)
+        if k > self.n_rows or (len(view.sample) == self.n_rows and k > seen.sum()):
+            raise DataError(
+                f"there must be at least as many rows as components; got {int(seen.sum())} rows and K = {k}"
+            )
+        frozen = (
+            self.model.mask("means").any() or self.model.mask("covariances").any() or self.model.mask("weights").any()
+        )
+        if frozen and self.start is None:
+            raise DataError("frozen parts keep their starting value: give start=, a Mixture that holds them")
+        if bare(self.model, view.sample) and view.sample.projection is None:
+            self._refuse_constant(view.sample)
+
+    def _refuse_constant(self, sample: Observations) -> None:
+        x = np.asarray(sample.x, dtype=float)
+        low, high = np.nanmin(x, axis=0), np.nanmax(x, axis=0)
+        size = np.maximum(np.abs(low), np.abs(high))
+        constant = (high - low <= 1e-13 * size) & ~self.model.mask("covariances").all()
+        if constant.any():
+            names = sample.names or tuple(f"column {j}" for j in range(sample.width))
+            listed = ", ".join(f"{names[j]} (always {low[j]:g})" for j in np.flatnonzero(constant))
+            raise DataError(
+                f"every column must vary; {listed} does not: leave it out, or give noise, a floor or a prior"
+            )
+
+
+def _watch(states: Iterator[State], tol: float, max_iter: int, history: list[float]) -> Ended:
+    """Follow a climb to its end and say how it ended."""
+    state: State | None = None
+    try:
+        for state in states:
+            if not np.isfinite(state.objective):
+                return Ended(state, Outcome.NOT_FINITE, tuple(history))
+            if state.gap <= tol * state.row_weight:
+                return Ended(state, Outcome.CONVERGED, tuple(history))
+            if _stalled(history):
+                return Ended(state, Outcome.STALLED, tuple(history))
+            if state.iteration >= max_iter:
+                return Ended(state, Outcome.MAX_ITER, tuple(history))
+    except KeyboardInterrupt:
+        if state is None:
+            raise
+        return Ended(state, Outcome.INTERRUPTED, tuple(history))
+    except CollapseError as collapse:
+        if state is None:
+            raise DataError(
+                f"the spread of component {collapse.component} of the start is singular and rows carry no noise there: "
+                "give it a larger covariance, or the model a floor"
+            ) from None
+        return Ended(state, Outcome.COLLAPSED, tuple(history), collapse.component)
+    raise RuntimeError("a climb goes on for ever")
+
+
+def _stalled(history: list[float]) -> bool:
+    if len(history) <= _STALLED_AFTER:
+        return False
+    return history[-1] - history[-1 - _STALLED_AFTER] <= rounding(history[-1])
+
+
+def _rank(ended: Ended) -> tuple[bool, float]:
+    usable = ended.outcome not in (Outcome.COLLAPSED, Outcome.NOT_FINITE)
+    return usable, ended.state.objective
+
+
+def _by_weight(mixture: Mixture, model: Model) -> Mixture:
+    """Components by falling weight, unless something gives them an order."""
+    ordered = mixture.theta is not None or model.weights.linked or not model.means.free or model.ordered
+    if ordered:
+        return mixture
+    order = np.argsort(-mixture.pooled_weights, kind="stable")
+    return replace(
+        mixture, weights=mixture.weights[..., order], means=mixture.means[order], covariances=mixture.covariances[order]
+    )
