@@ -152,8 +152,7 @@ class DiagonalNoise:
         out = np.zeros((self.width * (self.width + 1) // 2, n))
         for j in range(self.width):
             out[j * (j + 3) // 2] = self.variances[:, j]
-        out[~np.isfinite(out)] = 0.0
-        return out
+        return _finite_or_zero(out)
 
     def covariances(self, n: int) -> Array:
         return np.where(self.finite(), self.variances, 0.0)[:, :, None] * np.eye(self.width)
@@ -195,8 +194,7 @@ class FullNoise:
         out = np.empty((self.width * (self.width + 1) // 2, n))
         for t, (a, b) in enumerate(zip(*np.tril_indices(self.width), strict=True)):
             out[t] = self.matrices[:, a, b]
-        out[~np.isfinite(out)] = 0.0
-        return out
+        return _finite_or_zero(out)
 
     def covariances(self, n: int) -> Array:
         seen = self.finite()
@@ -284,6 +282,14 @@ def _unchecked(kind: type, values: Array, missing: Policy) -> Any:
     object.__setattr__(noise, _VALUES[kind], values)
     object.__setattr__(noise, "missing", missing)
     return noise
+
+
+def _finite_or_zero(values: Array) -> Array:
+    """Values with what is not finite set to zero, in place."""
+    usable = np.isfinite(values)
+    if not usable.all():
+        values[~usable] = 0.0
+    return values
 
 
 def _check_policy(missing: str) -> None:

@@ -16,8 +16,9 @@ from mixsci.errors import DataError, name_rows
 
 Array = np.ndarray
 
-#: Rows in a block: a constant, so that sums are bit-identical for any number of threads.
-BLOCK_ROWS = 4096
+#: Blocks hold about a sixteenth of the rows, within these bounds on rows and values: their size depends on the rows
+#: alone, so that sums are bit-identical for any number of threads.
+_BLOCKS, _FEWEST_ROWS, _MOST_ROWS, _MOST_VALUES = 16, 1024, 16_384, 1 << 16
 #: Squares and products of a few such values stay finite.
 LARGEST = 1e50
 
@@ -26,7 +27,7 @@ class Source(Protocol):
     """Anything that gives its rows block by block, the same blocks every time it is asked."""
 
     def blocks(self) -> Iterator[Observations]:
-        """Blocks of at most BLOCK_ROWS rows."""
+        """Blocks of rows, each small enough to work on at once."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,15 +132,21 @@ class Observations:
             object.__setattr__(part, name, value)
         return part
 
+    @property
+    def block_rows(self) -> int:
+        """Rows in a block."""
+        most = max(min(_MOST_ROWS, _MOST_VALUES // self.width), 128)
+        return int(np.clip(-(-self.n_rows // _BLOCKS), min(_FEWEST_ROWS, most), most))
+
     def row_blocks(self) -> Iterator[slice | Array]:
         """The rows of each block: slices, or indices that sort the rows by group."""
-        for start in range(0, self.n_rows, BLOCK_ROWS):
-            rows = slice(start, start + BLOCK_ROWS)
+        for start in range(0, self.n_rows, self.block_rows):
+            rows = slice(start, start + self.block_rows)
             yield rows if self.order is None else self.order[rows]
 
     def blocks(self) -> Iterator[Observations]:
-        """The rows in blocks of BLOCK_ROWS, sorted by group."""
-        if self.n_rows <= BLOCK_ROWS and self.order is None:
+        """The rows in blocks, sorted by group."""
+        if self.n_rows <= self.block_rows and self.order is None:
             yield self
             return
         for rows in self.row_blocks():
@@ -151,18 +158,20 @@ class Observations:
 
     def rows(self) -> Rows:
         """The block as kernels take it, without background and groups; a shared projection is left to the caller."""
-        seen = self.seen()
         x = np.array(self.x.T, dtype=float, order="C")
-        if not seen.all():
-            x[~seen.T] = np.nan
+        finite = self.noise.finite()
+        if not np.all(finite):
+            x[~finite.T] = np.nan
+        missing = np.isnan(x)
+        gappy = bool(missing.any())
         n, m = self.x.shape
         weights = np.ones(n) if self.row_weights is None else self.row_weights
         return Rows(
             x=x,
             shared_noise=np.zeros((m, m)) if self.noise.per_row else self.noise.covariances(1)[0],
             noise=self.noise.packed(n) if self.noise.per_row else None,
-            projection=_rows_last(self.projection, seen),
-            weights=np.where(seen.any(axis=1), weights, 0.0),
+            projection=_rows_last(self.projection, missing),
+            weights=np.where(missing.all(axis=0), 0.0, weights) if gappy else weights,
             log_background=np.full(n, -np.inf),
             groups=np.zeros(n, dtype=np.int64),
         )
@@ -272,18 +281,18 @@ def _group_codes(groups: Any, n: int) -> tuple[Array, tuple[Hashable, ...]]:
     return np.array([code[value] for value in values], dtype=np.int64), tuple(distinct)
 
 
-def _rows_last(projection: Array | None, seen: Array) -> Array | None:
+def _rows_last(projection: Array | None, missing: Array) -> Array | None:
     if projection is None or projection.ndim == 2:
         return None
     rows_last = np.ascontiguousarray(projection.transpose(1, 2, 0))
-    return rows_last if seen.all() else np.where(seen.T[:, None, :], rows_last, 0.0)
+    return np.where(missing[:, None, :], 0.0, rows_last) if missing.any() else rows_last
 
 
 def _check_values(obs: Observations) -> Array:
     """Refuse infinite, far too large or noise-less values; count those set aside."""
     aside = np.zeros(obs.width, dtype=np.int64)
-    for start in range(0, obs.n_rows, BLOCK_ROWS):
-        block = obs.take(slice(start, start + BLOCK_ROWS))
+    for start in range(0, obs.n_rows, _MOST_ROWS):
+        block = obs.take(slice(start, start + _MOST_ROWS))
         _check_finite(block, start)
         unknown = ~np.isnan(block.x) & ~np.broadcast_to(block.noise.known(), block.x.shape)
         aside += unknown.sum(axis=0)

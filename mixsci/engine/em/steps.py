@@ -201,9 +201,8 @@ def _stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stat
     sums, _ = evaluate(mixture, block, backend=backend)
     groups = mixture.n_groups
     known = slice(0, groups) if groups else 0
-    weights = np.ones(len(block)) if block.row_weights is None else block.row_weights
     return Stats(
         counts=sums.counts[known], background_count=sums.background, g=sums.g[known], F=sums.F[known], H=sums.H,
         log_likelihood=sums.log_likelihood, entropy=sums.entropy, n_rows=len(block),
-        row_weight=float(weights[block.seen().any(axis=1)].sum()), failures=sums.failures,
+        row_weight=float(sums.row_weight), failures=sums.failures,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.linalg.blas import dsyrk, dtrmm
 
 from mixsci.engine.kernels.layout import Array, Parameters, Rows, Shares, Sums, segments, take
 
@@ -13,30 +14,29 @@ _LOG_2PI = np.log(2 * np.pi)
 def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | None]:
     """Sums over the rows and, with `keep`, per-row results in the order of `rows`."""
     (groups, k), d, n = parameters.log_weights.shape, parameters.means.shape[1], rows.x.shape[1]
-    sums = Sums(np.zeros((groups, k)), np.zeros((groups, k, d)), np.zeros((groups, k, d, d)), np.zeros((k, d, d)),
-                0.0, 0.0, 0.0, np.zeros(k, dtype=np.int64))  # fmt: skip
-    totals = np.zeros(3)
+    counts, g = np.zeros((groups, k)), np.zeros((groups, k, d))
+    information, pull = np.zeros((groups, k, d, d)), np.zeros((k, d, d))
+    totals, failures = np.zeros(3), np.zeros(k, dtype=np.int64)
     order, runs, seen = segments(rows)
-    rows = take(rows, order)
+    rows = take(rows, order) if len(seen) > 1 else rows
     moments = (n, k, d) if keep == 2 else (0, k, d)
     shares = Shares(np.empty(n), np.empty((n, k)), np.empty(moments), np.empty((*moments, d)))
     pattern, factors = -1, []
     for start, stop, group, code in runs:
-        dims = np.flatnonzero(seen[code])
+        dims, part = np.flatnonzero(seen[code]), slice(start, stop)
         if code != pattern:
             pattern, factors = code, _factors(parameters.covariances, rows.shared_noise, dims)
-        part = slice(start, stop)
         z, log_p = _whiten(rows.x[dims, part], parameters.means[:, dims], factors)
-        sums.failures[:] += [0 if factor is not None else stop - start for factor in factors]
-        log_p += parameters.log_weights[group][:, None]
-        r, log_density = _share(log_p, rows.log_background[part])
+        failures += [0 if factor is not None else stop - start for factor in factors]
+        r, log_density = _share(log_p + parameters.log_weights[group][:, None], rows.log_background[part])
         if keep:
             shares.log_density[order[part]], shares.responsibilities[order[part]] = log_density, r[:k].T
         if keep == 2:
             _keep_moments(shares, order[part], z, factors, dims)
         totals += _weigh(r, log_density, rows.weights[part])
-        _collect(sums, group, r[:k], z, factors, dims)
-    return sums._replace(log_likelihood=totals[0], entropy=totals[1], background=totals[2]), shares if keep else None
+        _collect((counts[group], g[group], information[group], pull), r[:k], z, factors, dims)
+    sums = Sums(counts, g, information, pull - information.sum(axis=0), *totals, failures, rows.weights.sum())
+    return sums, shares if keep else None
 
 
 def _factors(covariances: Array, noise: Array, dims: Array) -> list[Array | None]:
@@ -57,7 +57,9 @@ def _whiten(x: Array, means: Array, factors: list[Array | None]) -> tuple[Array,
     log_p = np.full((len(factors), x.shape[1]), -np.inf)
     for k, factor in enumerate(factors):
         if factor is not None:
-            np.matmul(factor, x - means[k][:, None], out=z[k])
+            # Seen from Fortran the rows come first: L (x - mu) is a product with a triangle from the right.
+            residual = np.subtract(x, means[k][:, None], out=z[k])
+            dtrmm(1.0, factor.T, residual.T, side=1, overwrite_b=True)
             log_p[k] = np.log(np.diag(factor)).sum() - 0.5 * (len(x) * _LOG_2PI + np.einsum("an,an->n", z[k], z[k]))
     return z, log_p
 
@@ -79,19 +81,21 @@ def _weigh(r: Array, log_density: Array, weights: Array) -> Array:
     return np.array([np.sum(weights[weights > 0] * log_density[weights > 0]), entropy, r[-1].sum()])
 
 
-def _collect(sums: Sums, group: int, r: Array, z: Array, factors: list[Array | None], dims: Array) -> None:
-    """Add the whitened sums of one segment, mapped back by the factors."""
+def _collect(sums: tuple[Array, ...], r: Array, z: Array, factors: list[Array | None], dims: Array) -> None:
+    """Add the whitened sums of one segment, mapped back by the factors, to counts, g, F and r R'u u'R."""
+    counts, g, information, pull = sums
     at = np.ix_(dims, dims)
     for k, factor in enumerate(factors):
         if factor is None:
             continue
-        weighted = z[k] * r[k]
         count = r[k].sum()
-        sums.counts[group, k] += count
-        sums.g[group, k, dims] += factor.T @ weighted.sum(axis=1)
-        information = count * (factor.T @ factor)
-        sums.F[group, k][at] += information
-        sums.H[k][at] += factor.T @ (weighted @ z[k].T) @ factor - information
+        counts[k] += count
+        g[k, dims] += factor.T @ (z[k] @ r[k])
+        information[k][at] += count * (factor.T @ factor)
+        z[k] *= np.sqrt(r[k])
+        half = dsyrk(1.0, z[k].T, trans=1)
+        second = half + np.triu(half, 1).T
+        pull[k][at] += factor.T @ second @ factor
 
 
 def _keep_moments(shares: Shares, rows: Array, z: Array, factors: list[Array | None], dims: Array) -> None:

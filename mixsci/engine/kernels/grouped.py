@@ -31,4 +31,14 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, None]:
         _BLOCK, counts, g, f, q, totals, failures,
     )  # fmt: skip
     f = unpack(f, d)
-    return Sums(counts[:, :, 0], g, f, unpack(q, d) - f.sum(axis=0), totals[0], totals[1], totals[2], failures), None
+    return Sums(
+        counts[:, :, 0],
+        g,
+        f,
+        unpack(q, d) - f.sum(axis=0),
+        totals[0],
+        totals[1],
+        totals[2],
+        failures,
+        rows.weights.sum(),
+    ), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ class Sums(NamedTuple):
     entropy: float
     background: float
     failures: Array
+    row_weight: float
 
 
 class Shares(NamedTuple):
@@ -112,11 +114,15 @@ def take(rows: Rows, order: Array) -> Rows:
 
 def unpack(lower: Array, d: int) -> Array:
     """Symmetric matrices (..., d, d) from packed lower triangles (..., d(d+1)/2)."""
-    full = np.empty((*lower.shape[:-1], d, d))
-    a, b = np.tril_indices(d)
-    full[..., a, b] = lower
-    full[..., b, a] = lower
-    return full
+    return lower[..., _places(d)]
+
+
+@cache
+def _places(d: int) -> Array:
+    """(d, d) place of each entry of a symmetric matrix in its packed lower triangle."""
+    a, b = np.indices((d, d))
+    high, low = np.maximum(a, b), np.minimum(a, b)
+    return high * (high + 1) // 2 + low
 
 
 def full_noise(rows: Rows) -> Array:

@@ -45,7 +45,9 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
             g[group] += r[:, None] * u
             f[group] += r[:, None, None] * precision
             h += r[:, None, None] * (u[:, :, None] * u[:, None, :] - precision)
-    return Sums(counts, g, f, h, log_likelihood, entropy, background, failures), Shares(*kept) if keep else None
+    return Sums(counts, g, f, h, log_likelihood, entropy, background, failures, rows.weights.sum()), Shares(
+        *kept
+    ) if keep else None
 
 
 def _component(x: Array, projection: Array, noise: Array, mean: Array, covariance: Array) -> tuple[float, Array, Array]:

@@ -33,7 +33,17 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
         _block_size(m, d, k), counts, g, f, q, totals, failures, keep, log_density, r, u, precision,
     )  # fmt: skip
     f = unpack(f, d)
-    sums = Sums(counts[:, :, 0], g, f, unpack(q, d) - f.sum(axis=0), totals[0], totals[1], totals[2], failures)
+    sums = Sums(
+        counts[:, :, 0],
+        g,
+        f,
+        unpack(q, d) - f.sum(axis=0),
+        totals[0],
+        totals[1],
+        totals[2],
+        failures,
+        rows.weights.sum(),
+    )
     if not keep:
         return sums, None
     if keep == 1:

@@ -186,7 +186,7 @@ class Proportional:
         sizes = np.where(sizes > 0, sizes, 1.0)
         for _ in range(100):
             shape = raise_eigenvalues(
-                (scatter / sizes[:, None, None]).sum(axis=0)[None] / counts.sum(), floor / sizes.min()
+                (scatter / sizes[:, None, None]).sum(axis=0)[None] / counts.sum(), np.array([floor / sizes.min()])
             )[0]
             before, sizes = sizes, self._sizes(scatter, counts, shape, sizes, floor, d)
             if np.abs(sizes - before).max() <= 1e-13 * sizes.max():

@@ -163,7 +163,10 @@ class Poisson:
     def weights(self, rates: Array, k: int) -> Array:
         """Weights (G, K) for lambda (G,)."""
         n = np.arange(k)
-        weights = np.exp(xlogy(n, rates[:, None]) - rates[:, None] - gammaln(n + 1))
+        logs = xlogy(n, rates[:, None]) - gammaln(n + 1)
+        # A law that is renormalised needs ratios only, and they do not underflow.
+        logs -= rates[:, None] if self.last == "tail" else logs.max(axis=1, keepdims=True)
+        weights = np.exp(logs)
         if self.last == "tail" and k > 1:
             weights[:, -1] = gammainc(k - 1, rates)
         return weights / weights.sum(axis=1, keepdims=True)
@@ -210,10 +213,6 @@ class Poisson:
             )
 
 
-def _open_rate(counts: Array) -> Array:
-    return _mean_copies(counts)
-
-
 def _mean_copies(counts: Array) -> Array:
     total = counts.sum(axis=1)
     return counts @ np.arange(counts.shape[1]) / np.where(total > 0, total, 1.0)
@@ -246,7 +245,8 @@ def _tail_rate(counts: Array) -> Array:
 _LAST_CLASSES: dict[str, Callable[[Array], Array]] = {
     "tail": _tail_rate,
     "truncated": _truncated_rate,
-    "open": _open_rate,
+    # Where K is large enough this is sum k N_k / N; where a climb strays beyond, it still never falls.
+    "open": _truncated_rate,
 }
 
 
