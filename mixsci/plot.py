@@ -321,7 +321,7 @@ def _histogram(ax: Axes, data: Any, dim: int, bins: int | str) -> None:
 def _parts(mixture: Mixture, dim: int) -> tuple[Array, Array]:
     """A grid (t,) that resolves every component, and w_k N(t; mu_k, sigma_k) (K, t); zero for those without spread."""
     mean, sigma = mixture.means[:, dim], np.sqrt(np.maximum(mixture.covariances[:, dim, dim], 0.0))
-    reach = np.linspace(-4.0, 4.0, 161)
+    reach = np.linspace(-3.6, 3.6, 145)
     grid = np.unique((mean[:, None] + np.maximum(sigma, 1e-3 * (np.ptp(mean) or 1.0))[:, None] * reach).ravel())
     width = np.where(sigma > 0, sigma, 1.0)
     share = np.where(sigma > 0, mixture.pooled_weights, 0.0) * _foreground(mixture)

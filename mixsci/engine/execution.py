@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import TypeVar
 
@@ -34,7 +35,7 @@ def map_blocks(
 ) -> Iterator[Result]:
     """function(item) for every item, in order, at most a few items ahead; BLAS is held to one thread meanwhile."""
     threads = thread_count(workers)
-    with _blas().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         yield from map(function, items) if threads == 1 else _map_threads(function, items, threads)
 
 
@@ -51,6 +52,11 @@ def _map_threads(function: Callable[[Item], Result], items: Iterable[Item], thre
     finally:
         for future in waiting:
             future.cancel()
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """While it lasts BLAS uses one thread: small matrices are quicker so, and results do not depend on threads."""
+    return _blas().limit(limits=1, user_api="blas")
 
 
 @cache

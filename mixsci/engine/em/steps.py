@@ -16,7 +16,7 @@ from mixsci.engine.em.state import Outcome, State
 from mixsci.engine.em.stopping import LOOK_BACK, accelerated_gap, aitken_gap, stands_still
 from mixsci.engine.evaluate import evaluate
 from mixsci.engine.execution import map_blocks
-from mixsci.engine.mixture import Mixture
+from mixsci.engine.mixture import Mixture, all_above
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import Observations, as_observations
@@ -178,8 +178,10 @@ def _refuse_collapse(mixture: Mixture, obs: Any, model: Model) -> None:
         return
     free = ~model.mask("covariances")
     scale = 1.0 / np.sqrt(_variances(mixture))
-    lowest = np.linalg.eigvalsh(mixture.covariances * scale[:, None] * scale)[:, 0]
-    collapsed = free & (lowest < COLLAPSED)
+    scaled = mixture.covariances * scale[:, None] * scale
+    if all_above(scaled, np.full(len(scaled), COLLAPSED)):
+        return
+    collapsed = free & (np.linalg.eigvalsh(scaled)[:, 0] < COLLAPSED)
     if collapsed.any():
         raise CollapseError(int(np.flatnonzero(collapsed)[0]))
 

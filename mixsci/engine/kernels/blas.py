@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.linalg.blas import dsyrk, dtrmm
+from scipy.linalg.lapack import dtrtri
 
 from mixsci.engine.kernels.layout import Array, Parameters, Rows, Shares, Sums, segments, take
 
@@ -45,7 +45,7 @@ def _factors(covariances: Array, noise: Array, dims: Array) -> list[Array | None
     for covariance in covariances:
         try:
             lower = np.linalg.cholesky((covariance + noise)[np.ix_(dims, dims)])
-            factors.append(solve_triangular(lower, np.eye(len(dims)), lower=True))
+            factors.append(np.ascontiguousarray(dtrtri(lower.T)[0].T))
         except np.linalg.LinAlgError:
             factors.append(None)
     return factors

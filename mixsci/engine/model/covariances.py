@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mixsci.engine.mixture import all_above
 from mixsci.engine.model.priors import Pseudo
 from mixsci.errors import DataError
 
@@ -252,6 +253,8 @@ STRUCTURES: dict[str, Structure] = {
 def raise_eigenvalues(matrices: Array, floor: Array) -> Array:
     """Symmetric matrices (f, D, D) with eigenvalues at least floor (f,): the exact maximum under that constraint."""
     floor = np.maximum(floor, 0.0)
+    if all_above(matrices, floor):
+        return matrices
     values, vectors = np.linalg.eigh(matrices)
     low = values[:, 0] < floor
     if not low.any():

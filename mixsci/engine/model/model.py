@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mixsci.engine.mixture import Mixture
+from mixsci.engine.execution import one_blas_thread
+from mixsci.engine.mixture import Mixture, all_above
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.covariances import STRUCTURES, Structure
 from mixsci.engine.model.linear import precisions
@@ -135,6 +136,10 @@ class Model:
 
     def maximise(self, mixture: Mixture, stats: Stats) -> Mixture:
         """M-step: the mixture of greatest expected posterior density given `stats` of `mixture`."""
+        with one_blas_thread():
+            return self._maximised(mixture, stats)
+
+    def _maximised(self, mixture: Mixture, stats: Stats) -> Mixture:
         counts, _, _ = stats.grouped
         means, theta, offsets, moved = self._locate(mixture, stats)
         scatter = moments(mixture, stats, moved).scatter
@@ -356,8 +361,7 @@ def _overall(mixture: Mixture) -> Array:
 
 
 def _semidefinite(covariances: Array) -> Array:
-    values = np.linalg.eigvalsh(covariances)
-    if (values[:, 0] >= 0).all():
+    if all_above(covariances, np.zeros(len(covariances))):
         return covariances
     values, vectors = np.linalg.eigh(covariances)
     fixed = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.transpose(0, 2, 1)
