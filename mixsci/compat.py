@@ -6,9 +6,10 @@ it ended.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -18,10 +19,13 @@ import numpy as np
 from mixsci.engine import noise
 from mixsci.engine.em.splitting import candidates, rearranged
 from mixsci.engine.em.start import draw_start, sketch
-from mixsci.engine.em.steps import em_step, expect, iterate
+from mixsci.engine.em.steps import expect, iterate
 from mixsci.engine.mixture import Mixture
-from mixsci.engine.model.model import Frozen, Model
+from mixsci.engine.model.covariances import FEWEST_ROWS
+from mixsci.engine.model.model import Model
 from mixsci.engine.model.priors import Bovy
+from mixsci.engine.model.statistics import moments
+from mixsci.engine.model.weights import Free
 from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
 
@@ -56,10 +60,10 @@ def extreme_deconvolution(
     With tol <= 0 or maxiter = 0 there is no step, and the value is that of the start.
 
     What differs: NaN in ydata is a missing value, marginalised (there it turned every parameter into NaN without a
-    word), and so is a value of infinite variance. Amplitudes that do not sum to one are scaled until they do. An
-    initial covariance that is not positive semi-definite is replaced by the nearest that is, with a warning. A
+    word), and so is a value of infinite variance. Amplitudes that do not sum to one are scaled until they do. A
     component that loses all spread where rows have no errors is refused. Components with anything fixed are neither
-    merged nor split.
+    merged nor split. An initial covariance that is not positive semi-definite is taken as it is, as there, but with a
+    warning: what comes out may be no covariance either.
 
     Args:
         ydata: (N, dy) values.
@@ -95,7 +99,7 @@ def extreme_deconvolution(
     held = _Held(*(_flags(name, flags, len(xamp)) for name, flags in _names(fixamp, fixmean, fixcovar)))
     row_weights = None if weight is None else np.exp(weight) if logweight else weight
     obs = Observations(ydata, _noise_of(ycovar), projection, row_weights)
-    start = Mixture(_amplitudes(xamp, held.weights), xmean, _symmetric(xcovar))
+    start = _start(_amplitudes(xamp, held.weights), xmean, xcovar)
     climber = _Climber(obs, held, w, tol, maxiter)
     if likeonly:
         return climber.value(start)
@@ -174,16 +178,19 @@ class _Climber:
 
     def step(self, mixture: Mixture, held: _Held) -> tuple[Mixture, float]:
         """The next mixture and the log-likelihood of this one."""
-        # A held covariance is put back after the step, not frozen in it: the mean then moves as it does in C.
-        model = Model(
-            mixture.n_components,
-            prior=Bovy(self.w) if self.w > 0 else None,
-            frozen=Frozen(weights=held.weights, means=held.means),
-        )
-        moved, stats = em_step(model, mixture, self.obs)
+        stats = expect(mixture, self.obs)
         _refuse_singular(stats.failures)
-        kept = np.where(held.covariances[:, None, None], mixture.covariances, moved.covariances)
-        return replace(moved, covariances=kept), stats.log_likelihood
+        # Means move as if every covariance were free, also where it is held: the latent form, for all.
+        step = np.where(held.means[:, None], 0.0, moments(mixture, stats).means - mixture.means)
+        scatter = moments(mixture, stats, step[None]).scatter
+        weights, _ = Free().maximise(stats.counts, mixture.weights[None], None, held.weights)
+        prior = Bovy(max(self.w, 0.0)).pseudo(mixture.n_dims)
+        rows = stats.counts[0] + prior.count
+        kept = held.covariances | (rows <= FEWEST_ROWS)
+        covariances = (scatter + prior.scatter) / np.where(kept, 1.0, rows)[:, None, None]
+        covariances = np.where(kept[:, None, None], mixture.covariances, covariances)
+        moved = _unchecked(mixture, weights=weights[0], means=mixture.means + step, covariances=covariances)
+        return moved, stats.log_likelihood
 
     def split_and_merge(self, end: _End, depth: int, protocol: _Protocol) -> _End:
         """The end of the last climb that gained by merging two components and splitting a third."""
@@ -199,16 +206,19 @@ class _Climber:
         listed = [((i, j), k) for (i, j), k in candidates(end.mixture, self.obs) if not self.held.any[[i, j, k]].any()]
         for merge, split in listed[:depth]:
             protocol.comment(f"merging {merge[0]} and {merge[1]}, splitting {split}")
-            trial = self._trial(rearranged(end.mixture, merge, split, rng), (*merge, split), protocol)
+            trial = self._trial(end.mixture, merge, split, rng, protocol)
             if trial is not None and trial.path[-1] > end.path[-1]:
                 protocol.comment("accepted")
                 return trial
         return None
 
-    def _trial(self, mixture: Mixture, free: Sequence[int], protocol: _Protocol) -> _End | None:
+    def _trial(
+        self, mixture: Mixture, merge: tuple[int, int], split: int, rng: np.random.Generator, protocol: _Protocol
+    ) -> _End | None:
         """A climb of three components, then of all; None where a component loses all spread."""
+        three = _Held.all_but((*merge, split), mixture.n_components)
         try:
-            part = self.run(mixture, _Held.all_but(free, mixture.n_components), protocol)
+            part = self.run(rearranged(mixture, merge, split, rng), three, protocol)
             whole = self.run(part.mixture, self.held, protocol)
         except DataError:
             return None
@@ -290,8 +300,8 @@ def _refuse_singular(failures: Array) -> None:
     if failures.any():
         k = int(np.flatnonzero(failures)[0])
         raise DataError(
-            f"every component must have spread where rows have no errors; component {k} has none: "
-            "give the rows errors, w > 0, or a wider start"
+            f"every component must have spread where rows have no errors; component {k} has none for {failures[k]} rows: "
+            "give them errors, or use w > 0 or a wider start"
         )
 
 
@@ -313,23 +323,30 @@ def _amplitudes(xamp: Array, fixed: Array) -> Array:
     return amplitudes
 
 
-def _symmetric(xcovar: Array) -> Array:
-    """(K, D, D) covariances from their upper triangles, positive semi-definite."""
-    upper = np.triu(np.asarray(xcovar, dtype=float))
+def _start(amplitudes: Array, xmean: Array, xcovar: Array) -> Mixture:
+    """The mixture of these arrays; the upper triangles of the covariances count."""
+    checked = Mixture(amplitudes, xmean, np.zeros_like(xcovar, dtype=float))
+    if not np.isfinite(xcovar).all():
+        raise DataError("xcovar must be finite; it is not")
+    upper = np.triu(xcovar).astype(float)
     covariances = upper + np.triu(upper, 1).swapaxes(-1, -2)
-    if covariances.ndim != 3 or not np.isfinite(covariances).all():
-        return covariances
-    values, vectors = np.linalg.eigh(covariances)
+    values = np.linalg.eigvalsh(covariances)
     bad = values[:, 0] < -1e-8 * np.abs(values).max(axis=1)
     if bad.any():
         warnings.warn(
-            f"xcovar of components {np.flatnonzero(bad).tolist()} is not positive semi-definite: "
-            "the climb begins at the nearest that is",
+            f"xcovar of components {np.flatnonzero(bad).tolist()} is not positive semi-definite: the result may not be "
+            "either; start from a covariance",
             stacklevel=3,
         )
-        nearest = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.swapaxes(-1, -2)
-        covariances[bad] = (nearest[bad] + nearest[bad].swapaxes(-1, -2)) / 2
-    return covariances
+    return _unchecked(checked, covariances=covariances)
+
+
+def _unchecked(mixture: Mixture, **parts: Array) -> Mixture:
+    """The mixture with other parts, not looked at: a covariance need not stay positive semi-definite here."""
+    mixture = copy.copy(mixture)
+    for name, value in parts.items():
+        object.__setattr__(mixture, name, value)
+    return mixture
 
 
 class XDGMM:

@@ -153,6 +153,8 @@ def _separator(path: Path) -> str:
 
 def _check_names(names: Sequence[str]) -> None:
     """Refuse a first line that is no line of names: pandas would take numbers for names and rename doubles."""
+    if names[0].startswith("#"):
+        raise FormatError("its first line must name the columns, without a # before them")
     if all(_is_number(name) for name in names):
         raise FormatError(f"its first line must name the columns; it holds the numbers {', '.join(names[:5])}")
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -203,7 +205,9 @@ def _notes(taken: Sequence[str], why: dict[str, str]) -> tuple[str, ...]:
     notes = [f"fitting all columns of numbers: {', '.join(taken)}"]
     notes += [f"left out as {reason}: {', '.join(names)}" for reason, names in left.items() if reason != "an error"]
     if "an error" in left:
-        notes.append(f"left out as errors, and not used: {', '.join(left['an error'])}; use them with --columns and --errors")
+        notes.append(
+            f"left out as errors, and not used: {', '.join(left['an error'])}; use them with --columns and --errors"
+        )
     return tuple(notes)
 
 

@@ -35,7 +35,7 @@ FLOORS = (
     ("mixsci.engine.model",),
     ("mixsci.engine.em",),
     ("mixsci.engine.inference", "mixsci.engine"),
-    ("mixsci.plot", "mixsci.simulate", "mixsci.estimators", "mixsci.compat", "mixsci.report"),
+    ("mixsci.plot", "mixsci.simulate", "mixsci.estimators", "mixsci.compat", "mixsci.report", "mixsci.tables"),
     ("mixsci.cells", "mixsci.stars", "mixsci.ddpcr"),
     ("mixsci",),
     ("mixsci.cli", "mixsci.app"),
@@ -45,7 +45,7 @@ SCIENCES = ("mixsci.cells", "mixsci.stars", "mixsci.ddpcr")
 # Three doors may open upwards inside their body: (module, function) -> module.
 DOORS = {
     ("mixsci.engine.inference.select", "Selection.plot"): "mixsci.plot",
-    ("mixsci.engine.em.fit", "Fit.plot"): "mixsci.plot",
+    ("mixsci.engine.em.result", "Fit.plot"): "mixsci.plot",
 }
 
 # Libraries with one home each.
@@ -68,7 +68,7 @@ ENGINE_DOORS = {
     ("pandas", "Mixture.summary"),
     ("rich", "progress"),  # the third door: progress bars, in em/watching.py
 }
-KERNEL_LIBRARIES = {"numpy", "numba"}
+KERNEL_LIBRARIES = {"numpy", "numba", "scipy"}
 
 MOST_LINES, MOST_ARGUMENTS = 60, 14
 SIGNATURES_OF_OTHERS = {

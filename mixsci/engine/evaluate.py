@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,10 +13,34 @@ from mixsci.engine.kernels.layout import Parameters, Rows, Shares, Sums
 from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
 
-if TYPE_CHECKING:
-    from mixsci.engine.mixture import Mixture
-
 Array = np.ndarray
+
+
+class Mixture(Protocol):
+    """What is asked of a mixture here; `mixsci.engine.mixture.Mixture` has all of it."""
+
+    weights: Any
+    means: Any
+    covariances: Any
+    offsets: Any
+    background: Any
+    group_labels: tuple[Hashable, ...] | None
+
+    @property
+    def n_dims(self) -> int:
+        """Number of latent dimensions D."""
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups G, 0 without groups."""
+
+    @property
+    def open(self) -> bool:
+        """Whether parts of it are NaN."""
+
+    @property
+    def pooled_weights(self) -> Array:
+        """(K,) weights over all groups."""
 
 
 def evaluate(

@@ -24,6 +24,10 @@ class Noise(Protocol):
     """What the engine asks of any kind of noise over rows of `width` values."""
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array of numbers behind it."""
+
+    @property
     def missing(self) -> Policy:
         """What an observed value without an error is: refused, or a gap."""
 
@@ -58,6 +62,10 @@ class NoNoise:
     width: int
     missing: Policy = "refuse"
     per_row = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.width,)
 
     def __getitem__(self, rows: Rows) -> NoNoise:
         return self
@@ -257,7 +265,7 @@ def as_noise(noise: Any, n: int, m: int) -> Noise:
             )
         noise = from_covariances(array)
     if noise.width != m or (noise.per_row and len(noise) != n):
-        raise DataError(f"noise must match x of shape {(n, m)}; got {getattr(noise, 'shape', (noise.width,))}")
+        raise DataError(f"noise must match x of shape {(n, m)}; got {noise.shape}")
     return noise
 
 

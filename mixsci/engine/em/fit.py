@@ -64,26 +64,32 @@ def fit(
     """
     obs = obs if hasattr(obs, "blocks") else as_observations(obs)
     _check_settings(tol, max_iter, starts)
-    task = Task(model, obs, start, tol=tol, max_iter=max_iter, accelerate=accelerate, workers=workers, show=progress)
-    saved = None if checkpoint is None else Checkpoint(checkpoint)
-    generator = np.random.default_rng(rng) if saved is None else saved.generator(rng)
-    task.look(generator)
     if split_and_merge:
         require_free(model)
+    task = Task(model, obs, start, tol=tol, max_iter=max_iter, accelerate=accelerate, workers=workers, show=progress)
+    saved = None if checkpoint is None else Checkpoint(checkpoint)
+    found = _carry_out(task, starts or (10 if start is None else 1), rng, saved, improve=split_and_merge)
+    if not found.converged and found.outcome is not Outcome.INTERRUPTED:
+        warnings.warn(found.outcome.value, ConvergenceWarning, stacklevel=2)
+    return found
+
+
+def _carry_out(task: Task, starts: int, rng: Any, saved: Checkpoint | None, *, improve: bool) -> Fit:
+    """Look at the rows, draw and climb, or go on from a checkpoint; the checkpoint goes when the fit has converged."""
+    generator = np.random.default_rng(rng) if saved is None else saved.generator(rng)
+    task.look(generator)
     resumed = None if saved is None else saved.resume(task.model, task.n_rows)
     if resumed is None:
-        begin, reached = task.begin(generator, starts if starts is not None else (10 if start is None else 1))
+        begin, reached = task.begin(generator, starts)
         ended = task.climb(begin, saved, reached)
     else:
         begin, memory, history, reached = resumed
         ended = task.climb(begin, saved, reached, memory, history)
-    if split_and_merge and ended.outcome is not Outcome.INTERRUPTED:
+    if improve and ended.outcome is not Outcome.INTERRUPTED:
         ended = leave_poor_optimum(task, ended, generator)
-    found = task.finish(ended, reached, ordered=start is None)
+    found = task.finish(ended, reached, ordered=task.start is None)
     if saved is not None and found.converged:
         saved.remove()
-    if not found.converged and found.outcome is not Outcome.INTERRUPTED:
-        warnings.warn(found.outcome.value, ConvergenceWarning, stacklevel=2)
     return found
 
 

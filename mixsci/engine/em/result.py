@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixsci.engine import storage
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
@@ -109,9 +110,7 @@ class Fit:
 
     def save(self, path: str | Path) -> None:
         """Write the fit to a JSON file that `mixsci.load` reads back exactly."""
-        from mixsci.engine.em.archive import save
-
-        save(self, path)
+        storage.write(path, self)
 
     def plot(self, *, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the mixture: its density in one dimension, else the ellipses of the first two."""
