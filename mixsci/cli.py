@@ -6,12 +6,10 @@ Exit codes: 0 done, 1 input that cannot be used (one line says why), 2 a wrong c
 from __future__ import annotations
 
 import json
-import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +21,7 @@ from mixsci.errors import DataError, FormatError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mixsci.engine.em.fit import Fit
+    from mixsci.engine.em.result import Fit
     from mixsci.engine.mixture import Mixture
     from mixsci.engine.observations import Observations
 
@@ -55,7 +53,7 @@ simulation = typer.Typer(cls=_OneLine, no_args_is_help=True, help="Write simulat
 app.add_typer(simulation, name="simulate")
 
 
-class MissingError(str, Enum):
+class MissingError(StrEnum):
     """What an observed value without an error is."""
 
     refuse = "refuse"
@@ -94,16 +92,17 @@ def fit(
     model = Model(components, covariance=covariance, floor=floor)
     data = tables.read(table)
     choice = tables.choose(data, _listed(columns), _listed(errors))
-    for sentence in choice.notes:
-        _note(sentence)
     obs = tables.observe(data, choice, missing=missing_error.value)
     found = _fit(model, obs, starts=starts, seed=seed)
+    for sentence in choice.notes:
+        _note(sentence)
     files = _written(found, obs, out, title=table.name)
     if as_json:
         _print_json(_as_dict(found))
-        return
-    _say(f"{table.name}: {_described(obs, choice.errors is not None)}")
-    _tell(found, files)
+    else:
+        _say(f"{table.name}: {_described(obs, errors=choice.errors is not None)}")
+        _tell(found, files)
+    _end(found)
 
 
 @app.command()
@@ -113,7 +112,7 @@ def info(
 ) -> None:
     """Show what a saved model holds."""
     from mixsci.engine.em.archive import load
-    from mixsci.engine.em.fit import Fit
+    from mixsci.engine.em.result import Fit
 
     found = load(model)
     if as_json:
@@ -184,24 +183,22 @@ def _fit(model: Any, obs: Observations, *, starts: int, seed: int) -> Fit:
     from mixsci.engine.em.fit import fit as climb
     from mixsci.engine.em.state import Outcome
 
-    with _warnings_as_notes():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         found = climb(model, obs, starts=starts, rng=seed, progress=True)
     if found.outcome in (Outcome.COLLAPSED, Outcome.NOT_FINITE):
         raise DataError(found.outcome.value)
+    for sentence in dict.fromkeys(str(warning.message) for warning in caught):
+        _note(sentence)
     return found
 
 
-@contextmanager
-def _warnings_as_notes() -> Iterator[None]:
+def _end(found: Fit) -> None:
+    """Exit code 1 where the climb was interrupted: what was printed is the best so far."""
     from mixsci.engine.em.state import Outcome
 
-    fatal = {Outcome.COLLAPSED.value, Outcome.NOT_FINITE.value}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for sentence in dict.fromkeys(str(warning.message) for warning in caught):
-        if sentence not in fatal:
-            _note(sentence)
+    if found.outcome is Outcome.INTERRUPTED:
+        raise typer.Exit(1)
 
 
 def _written(found: Fit, obs: Observations, folder: Path | None, *, title: str) -> list[Path]:
@@ -217,7 +214,7 @@ def _tell(found: Fit, files: Sequence[Path]) -> None:
     from mixsci.report import names_of
 
     _print(_components(found.mixture, names_of(found)))
-    _say(f"{found.outcome.value} ({found.n_iter} passes)")
+    _say(f"{found.outcome.value} ({found.n_iter} pass{'es' * (found.n_iter != 1)})")
     _say(f"log-likelihood {found.log_likelihood:.6f}, {found.n_free} free parameters, BIC {found.bic:.3f}")
     if files:
         _say(f"wrote {', '.join(str(file) for file in files)}")
@@ -246,7 +243,7 @@ def _components(mixture: Mixture, names: Sequence[str], labels: Sequence[str] = 
     return shown
 
 
-def _described(obs: Observations, errors: bool) -> str:
+def _described(obs: Observations, *, errors: bool) -> str:
     """The rows in words: how many, which gaps, what was set aside."""
     names, seen = obs.names or (), obs.seen()
     gaps = [f"{int(n)} without {name}" for name, n in zip(names, (~seen).sum(axis=0), strict=True) if n]
@@ -279,7 +276,8 @@ def _kinds_of_rows() -> Iterator[tuple[str, Observations]]:
 
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(-4.0, 1.0, (40, 3)), rng.normal(4.0, 1.0, (40, 3))])
-    gappy = np.where(rng.random(x.shape) < 0.2, np.nan, x)
+    gappy = x.copy()
+    gappy[::4, 0] = np.nan
     sigma = rng.uniform(0.1, 0.5, x.shape)
     yield "complete rows", Observations(x)
     yield "rows with gaps", Observations(gappy)
@@ -341,4 +339,4 @@ def _on_one_line(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

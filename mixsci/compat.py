@@ -183,9 +183,9 @@ class _Climber:
         # Means move as if every covariance were free, also where it is held: the latent form, for all.
         step = np.where(held.means[:, None], 0.0, moments(mixture, stats).means - mixture.means)
         scatter = moments(mixture, stats, step[None]).scatter
-        weights, _ = Free().maximise(stats.counts, mixture.weights[None], None, held.weights)
+        weights, _ = Free().maximise(stats.counts[None], mixture.weights[None], None, held.weights)
         prior = Bovy(max(self.w, 0.0)).pseudo(mixture.n_dims)
-        rows = stats.counts[0] + prior.count
+        rows = stats.counts + prior.count
         kept = held.covariances | (rows <= FEWEST_ROWS)
         covariances = (scatter + prior.scatter) / np.where(kept, 1.0, rows)[:, None, None]
         covariances = np.where(kept[:, None, None], mixture.covariances, covariances)
@@ -300,8 +300,8 @@ def _refuse_singular(failures: Array) -> None:
     if failures.any():
         k = int(np.flatnonzero(failures)[0])
         raise DataError(
-            f"every component must have spread where rows have no errors; component {k} has none for {failures[k]} rows: "
-            "give them errors, or use w > 0 or a wider start"
+            f"every component must have spread where rows have no errors; component {k} has none for "
+            f"{failures[k]} rows: give them errors, or use w > 0 or a wider start"
         )
 
 

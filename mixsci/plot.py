@@ -1,22 +1,23 @@
 """Pictures of mixtures and fits: every function takes `ax=None` and returns the Axes; no fit is made here.
 
-Colours are those of Okabe and Ito, told apart by colour-blind readers too; a component keeps its colour in every picture.
+Colours are those of Okabe and Ito, which colour-blind readers tell apart; a component keeps its colour everywhere.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from mixsci.engine.em.fit import Fit
+from mixsci.engine.em.result import Fit
 from mixsci.engine.mixture import Mixture
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Array = np.ndarray
 
@@ -88,8 +89,8 @@ def plot_density(
         mixture: a `Mixture` or a `Fit`. Weights are pooled over groups, offsets left out.
         dim: which dimension.
         ax: where to draw; None = a new figure.
-        data: (n,) or (n, D) values, or `Observations`, for a histogram behind it. Where they carry noise the histogram is
-            wider than the density, which is free of it.
+        data: (n,) or (n, D) values, or `Observations`, for a histogram behind it. Where they carry noise the histogram
+            is wider than the density, which is free of it.
         bins: of the histogram, as numpy takes them.
         names: names of all dimensions; None = those of the fit.
         labels: a legend with the weight of each component.
@@ -107,14 +108,14 @@ def plot_density(
 
 
 def plot_history(fit: Fit, *, ax: Axes | None = None) -> Axes:
-    """What each pass over the data still had to gain, in nats on a logarithmic axis: a straight fall is a sound climb."""
+    """What each pass over the data still had to gain, in nats on a logarithmic axis: a sound climb falls straight."""
     ax = _axes(ax)
     left = fit.objective + fit.gap - np.array(fit.history)
     passes = np.arange(1, len(left) + 1)
     seen = np.isfinite(left) & (left > 0)
     ax.plot(passes[seen], left[seen], color=PALETTE[0], marker="o", ms=3.5, lw=1.4)
     ax.set_yscale("log" if seen.any() else "linear")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     ax.set_title(fit.outcome.name.replace("_", " ").lower(), loc="left", fontsize="small", color=_PALE)
     return _dress(ax, "passes over the data", "left to gain (nats)")
 
@@ -127,7 +128,7 @@ def plot_responsibilities(
     Args:
         r: (n, K) responsibilities. What rows lack to one (a background) is pale.
         x: None: a strip per row, sorted. (n,) or (n, 1): the same along x. (n, D) or `Observations`: points in two
-            dimensions, in the mixed colours of their components. Rows with a gap where they would be drawn are left out.
+            dimensions, in the mixed colours of their components. Rows with a gap where they would be drawn stay out.
         ax: where to draw; None = a new figure.
         dims: which two dimensions.
         names: names of all dimensions.
@@ -180,7 +181,7 @@ def blank(rows: int = 1, columns: int = 1, *, panel: tuple[float, float] = (4.6,
 def as_png(ax: Axes, *, dpi: int = 150) -> bytes:
     """The whole figure of an Axes as the bytes of a PNG."""
     buffer = io.BytesIO()
-    ax.figure.savefig(buffer, format="png", dpi=dpi)
+    cast("Figure", ax.figure).savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
@@ -366,7 +367,8 @@ def _strips(ax: Axes, r: Array, values: Array | None, name: str) -> Axes:
         seen = np.flatnonzero(np.isfinite(values[:, 0]))
         order = seen[np.argsort(values[seen, 0])]
         at = values[order, 0]
-    ax.stackplot(at, r[order].T, colors=[_color(k) for k in range(r.shape[1])], labels=range(r.shape[1]), linewidth=0)
+    labels = [str(k) for k in range(r.shape[1])]
+    ax.stackplot(at, r[order].T, colors=[_color(k) for k in range(r.shape[1])], labels=labels, linewidth=0)
     ax.set_ylim(0.0, 1.0)
     ax.margins(x=0.0)
     ax.legend(title="component", frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))

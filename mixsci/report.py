@@ -1,4 +1,4 @@
-"""A fit as files: tables, pictures, plain numbers for other programs, and one HTML page that needs nothing beside it."""
+"""A fit as files: tables, pictures, plain numbers for other programs, and an HTML page that needs nothing beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixsci import plot
-from mixsci.engine.em.fit import Fit
+from mixsci.engine.em.result import Fit
 from mixsci.engine.observations import Observations
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def as_dict(fit: Fit) -> dict[str, Any]:
 
 
 def rows_table(fit: Fit, obs: Observations) -> pd.DataFrame:
-    """One line per row, in their order: most probable component, all probabilities, log density, denoised values and sd."""
+    """One line per row, in their order: most probable component, probabilities, log density, denoised values and sd."""
     import pandas as pd
 
     r, (means, covariances) = fit.mixture.responsibilities(obs), fit.mixture.posterior(obs)
@@ -201,7 +201,8 @@ _PAGE = """<!doctype html>
 <p>Mean ± standard deviation of the points behind the measurements: noise is taken out, gaps are integrated out.</p>
 <div class="wide"><table>
 <tr><th>component</th><th>weight</th>{% for name in names %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for component in components %}<tr><td><span class="dot" style="background:{{ colors[loop.index0 % colors|length] }}"></span>
+{% for component in components %}<tr>
+<td><span class="dot" style="background:{{ colors[loop.index0 % colors|length] }}"></span>
 {{ loop.index0 }}</td><td>{{ component.weight }}</td>
 {% for cell in component.cells %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 _ERROR_SUFFIX = re.compile(r"_?err(or)?$", re.IGNORECASE)
+_LOOK = 1 << 20  # bytes
 _ERROR_PREFIX = re.compile(r"^(e|err|sigma)_", re.IGNORECASE)
 
 
@@ -47,6 +48,8 @@ def read(path: str | Path) -> pd.DataFrame:
         raise FormatError(f"{path} must end in one of {', '.join(READERS)} (text also with .gz): convert it first")
     try:
         table = reader(path)
+    except UnicodeDecodeError:
+        raise FormatError(f"{path} cannot be read as a table: it is not UTF-8 text; save it as such") from None
     except (ValueError, EOFError, OverflowError, Warning) as error:
         said = str(error).strip().partition("\n")[0]
         raise FormatError(f"{path} cannot be read as a table: {said}") from None
@@ -102,13 +105,13 @@ def observe(table: pd.DataFrame, choice: Choice, *, missing: Policy = "refuse") 
 def _read_text(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    separator = _separator(path)
-    header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, index_col=False, skipinitialspace=True)
+    options = _dialect(path) | {"index_col": False, "skipinitialspace": True}
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str, **options)
     _check_names([str(name).strip() for name in header.iloc[0]])
     with warnings.catch_warnings():
         # Lines longer than the header would lose values in silence.
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        table = pd.read_csv(path, sep=separator, index_col=False, skipinitialspace=True, low_memory=False)
+        table = pd.read_csv(path, low_memory=False, **options)
     table.columns = table.columns.str.strip()
     return table
 
@@ -125,7 +128,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _read_json(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.read_json(path)
+    table = pd.read_json(path, convert_dates=False)
+    if table.map(lambda value: isinstance(value, list | dict)).to_numpy().any():
+        raise FormatError("it must be a list of records with plain values")
     table.columns = table.columns.astype(str)
     return table
 
@@ -141,14 +146,17 @@ READERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def _separator(path: Path) -> str:
-    """What separates the names in the first line: tab, semicolon, comma, or else blanks."""
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        first = file.readline()
-    if "\0" in first:
-        raise FormatError("it is not text")
-    return next((mark for mark in "\t;," if mark in first), r"\s+")
+def _dialect(path: Path) -> dict[str, Any]:
+    """What separates values (tab, semicolon, comma, else blanks), and the decimal mark: a comma in some `;` files."""
+    opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rb") as file:
+        begin = file.read(_LOOK)
+        # pandas would read a zero byte as the end of a value.
+        if b"\0" in begin or any(b"\0" in part for part in iter(lambda: file.read(_LOOK), b"")):
+            raise FormatError("it is not text")
+    first = begin.partition(b"\n")[0].decode("utf-8", errors="replace")
+    mark = next((mark for mark in "\t;," if mark in first), r"\s+")
+    return {"sep": mark, "decimal": "," if mark == ";" and re.search(rb"\d,\d", begin) else "."}
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -182,7 +190,7 @@ def _require(table: pd.DataFrame, names: Sequence[str]) -> None:
 
 
 def _is_error(name: str, names: Sequence[str]) -> bool:
-    """Whether a column is the error of another by its name: X_error, X_err, Xerr, or e_X, err_X, sigma_X beside an X."""
+    """Whether a column is an error by its name: X_error, X_err, Xerr, or, beside an X, e_X, err_X, sigma_X."""
     base = _ERROR_PREFIX.sub("", name)
     return bool(_ERROR_SUFFIX.search(name)) or (base != name and base in names)
 

@@ -223,7 +223,8 @@ def from_errors(sigma: Any, *, missing: Policy = "refuse") -> DiagonalNoise | Sh
     if (sigma < 0).any():
         bad = (sigma < 0).reshape(len(sigma), -1).any(axis=1)
         raise DataError(f"errors are standard deviations and must not be negative; they are in {name_rows(bad)}")
-    return from_variances(sigma * sigma, missing=missing)
+    with np.errstate(over="ignore"):  # an error whose square is beyond all numbers says nothing: infinite = missing
+        return from_variances(sigma * sigma, missing=missing)
 
 
 def from_variances(variances: Any, *, missing: Policy = "refuse") -> DiagonalNoise | SharedNoise:

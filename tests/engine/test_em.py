@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 import mixsci as mx
+from mixsci.engine.em import steps
 from mixsci.engine.em.stopping import aitken_gap
-from mixsci.engine.observations import BLOCK_ROWS
 from tests import oracles
 from tests.problems import Problem, draw_rows, random_covariances, random_problem
 
 PROBLEMS = 200
 STATES = 15
+#: The fit is stopped before its end on purpose.
+ENDS_EARLY = pytest.mark.filterwarnings("ignore::mixsci.errors.ConvergenceWarning")
 
 
 def objectives(problem: Problem, *, accelerate: bool) -> np.ndarray:
@@ -90,7 +92,7 @@ def test_stats_are_the_score(noise, projection, groups):
     rng = np.random.default_rng(3)
     means = rng.normal(size=(2, 2)) * 2
     obs, _ = draw_rows(rng, means, n=40, noise=noise, projection=projection, groups=groups, gaps=0.2, row_weights=True)
-    weights = rng.dirichlet(np.ones(2), size=groups) if groups else rng.dirichlet(np.ones(2))
+    weights = rng.dirichlet(np.full(2, 9.0), size=groups) if groups else rng.dirichlet(np.full(2, 9.0))
     covariances = random_covariances(rng, 2, 2)
     offsets = rng.normal(size=(groups, 2)) if groups else None
     mixture = mx.Mixture(weights, means, covariances, offsets=offsets, group_labels=obs.group_labels)
@@ -214,16 +216,18 @@ def test_grouped_optimum_is_that_of_brute_force(prior_sd):
 # --- however it is run -----------------------------------------------------------------------------------------------
 
 
+@ENDS_EARLY
 @pytest.mark.parametrize("groups", [0, 3])
 def test_the_result_does_not_depend_on_the_number_of_threads(groups):
     rng = np.random.default_rng(4)
-    n = 2 * BLOCK_ROWS + 500
+    n = 5000
     x = clusters(rng, n)
     x[rng.random(x.shape) < 0.1] = np.nan
     labels = rng.integers(groups, size=n) if groups else None
     obs = mx.Observations(x, mx.noise.from_errors(rng.uniform(0.1, 0.5, size=x.shape)), groups=labels)
     model = mx.Model(3, offsets="group" if groups else None)
-    fits = [mx.fit(model, obs, rng=1, starts=2, max_iter=6, tol=1e-300, workers=workers) for workers in QUIET((1, 2, 3))]
+    assert len(list(obs.blocks())) >= 4
+    fits = [mx.fit(model, obs, rng=1, starts=2, max_iter=6, tol=1e-300, workers=workers) for workers in (1, 2, 3)]
     assert all(same(fits[0].mixture, fit.mixture) for fit in fits)
     assert len({fit.history for fit in fits}) == 1
     r = [fits[0].responsibilities(obs, workers=workers) for workers in (1, 3)]
@@ -245,10 +249,43 @@ def test_fit_is_equivariant_under_scale(scale):
     sigma, scale = rng.uniform(0.1, 0.6, size=x.shape), np.broadcast_to(scale, 2)
     a = mx.fit(mx.Model(3), mx.Observations(x, mx.noise.from_errors(sigma)), rng=2, tol=1e-9)
     b = mx.fit(mx.Model(3), mx.Observations(x * scale, mx.noise.from_errors(sigma * scale)), rng=2, tol=1e-9)
+    units = scale[:, None] * scale
     np.testing.assert_allclose(b.mixture.weights, a.mixture.weights, rtol=1e-5)
-    np.testing.assert_allclose(b.mixture.means, a.mixture.means * scale, rtol=1e-4)
-    np.testing.assert_allclose(b.mixture.covariances, a.mixture.covariances * scale[:, None] * scale, rtol=1e-3, atol=1e-4 * scale.min() ** 2)
-    assert b.n_iter == a.n_iter
+    np.testing.assert_allclose(b.mixture.means / scale, a.mixture.means, rtol=1e-4)
+    np.testing.assert_allclose(b.mixture.covariances / units, a.mixture.covariances, rtol=1e-3, atol=1e-4)
+    assert abs(b.n_iter - a.n_iter) <= 5
+
+
+@pytest.mark.parametrize("power", [-27, 27, (-27, 27)])
+def test_scaling_by_powers_of_two_changes_no_digit_of_a_pass(power):
+    """Such a scale rounds nothing, so plain EM must go the very same way."""
+    rng = np.random.default_rng(1)
+    x, scale = clusters(rng), np.broadcast_to(np.exp2(power), 2)
+    start = mx.Mixture([0.3, 0.3, 0.4], rng.normal(size=(3, 2)), np.tile(np.eye(2), (3, 1, 1)))
+    scaled = mx.Mixture(start.weights, start.means * scale, start.covariances * scale[:, None] * scale)
+    for _ in range(5):
+        start, _ = mx.em_step(mx.Model(3), start, x)
+        scaled, _ = mx.em_step(mx.Model(3), scaled, x * scale)
+    np.testing.assert_allclose(scaled.weights, start.weights, rtol=1e-12)
+    np.testing.assert_allclose(scaled.means / scale, start.means, rtol=1e-12)
+    np.testing.assert_allclose(scaled.covariances / scale[:, None] / scale, start.covariances, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("means", ["offsets", "ladder"])
+def test_columns_in_very_different_units_all_move(means):
+    """The information form inverts covariances: the small column must not pass for one without spread."""
+    rng = np.random.default_rng(4)
+    x = np.array([[-3.0, -3.0], [3.0, 3.0]])[rng.integers(2, size=300)] + rng.normal(size=(300, 2))
+    groups = rng.integers(3, size=300)
+    x += 2.0 * rng.normal(size=(3, 2))[groups]
+    found = []
+    for scale in (np.ones(2), np.array([1e-8, 1e8])):
+        design = np.stack([np.eye(2), -np.eye(2)]) * scale[:, None]
+        model = mx.Model(2, offsets="group" if means == "offsets" else None, means="free" if means == "offsets" else mx.means.Ladder(design))
+        start = mx.Mixture([0.5, 0.5], np.array([[-2.0, -2.0], [2.0, 2.0]]) * scale, np.tile(np.diag(scale**2), (2, 1, 1)))
+        rows = mx.Observations(x * scale, groups=groups if means == "offsets" else None)
+        found.append(mx.fit(model, rows, start=start, tol=1e-9).mixture.means / scale)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-3)
 
 
 def test_fit_is_equivariant_under_permutation_of_columns():
@@ -284,7 +321,7 @@ def test_a_source_of_blocks_gives_the_same_sums(groups):
 
 def test_a_fit_from_blocks_alone_finds_what_a_fit_of_the_whole_finds():
     rng = np.random.default_rng(7)
-    x = clusters(rng, 600)
+    x = 6.0 * np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])[rng.integers(3, size=600)] + rng.normal(size=(600, 2))
     source = mx.from_blocks(lambda: iter([x[:250], x[250:]]))
     a, b = mx.fit(mx.Model(3), x, rng=0, tol=1e-10), mx.fit(mx.Model(3), source, rng=0, tol=1e-10)
     assert b.log_likelihood == pytest.approx(a.log_likelihood, abs=1e-5)
@@ -293,21 +330,252 @@ def test_a_fit_from_blocks_alone_finds_what_a_fit_of_the_whole_finds():
 # --- stopping, interruption, resumption ------------------------------------------------------------------------------
 
 
-def QUIET(items):
-    """The items, with convergence warnings switched off meanwhile: the fit is stopped early on purpose."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mx.ConvergenceWarning)
-        yield from items
+def interrupt_in_pass(monkeypatch, number):
+    """Ctrl-C is pressed in pass `number`, the 12 of the first look included; the list returned counts the passes."""
+    passes, expect = [], steps.expect
 
-
-class Interrupting:
-    """A source whose reader presses Ctrl-C in pass number `after`."""
-
-    def __init__(self, x, after):
-        self.x, self.after, self.passes = x, after, 0
-
-    def blocks(self):
-        self.passes += 1
-        if self.passes > self.after:
+    def pressed(*args, **kwargs):
+        passes.append(1)
+        if len(passes) == number:
             raise KeyboardInterrupt
-        yield mx.Observations(self.x)
+        return expect(*args, **kwargs)
+
+    monkeypatch.setattr(steps, "expect", pressed)
+    return passes
+
+
+def test_ctrl_c_returns_the_best_mixture_so_far(monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2))
+    start = mx.Mixture([0.5, 0.5], [[-0.1, 0.0], [0.1, 0.0]], np.tile(np.eye(2), (2, 1, 1)))
+    interrupt_in_pass(monkeypatch, 18)
+    fit = mx.fit(mx.Model(2), x, start=start)
+    assert fit.outcome is mx.Outcome.INTERRUPTED
+    assert not fit.converged
+    assert fit.log_likelihood == pytest.approx(oracles.log_likelihood(fit.mixture, mx.Observations(x)), rel=1e-10)
+    assert fit.history[-1] == fit.objective
+
+
+@pytest.mark.parametrize("number", [30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40])
+def test_ctrl_c_while_starting_ends_the_fit(monkeypatch, number):
+    """Whether it falls into a start or between two; the mixture returned has been looked at on all rows."""
+    x = clusters(np.random.default_rng(0))
+    passes = interrupt_in_pass(monkeypatch, number)
+    fit = mx.fit(mx.Model(3), x, rng=0)
+    assert fit.outcome is mx.Outcome.INTERRUPTED
+    assert len(passes) == number + 1
+    assert fit.log_likelihood == pytest.approx(oracles.log_likelihood(fit.mixture, mx.Observations(x)), rel=1e-10)
+
+
+@ENDS_EARLY
+@pytest.mark.parametrize("accelerate", [False, True])
+@pytest.mark.parametrize("stops", [(5,), (2, 9)])
+def test_a_resumed_fit_is_the_uninterrupted_one_bit_for_bit(tmp_path, accelerate, stops):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 2)) + 1.5 * rng.integers(2, size=(300, 1))
+    x[rng.random(x.shape) < 0.1] = np.nan
+    obs = mx.Observations(x, mx.noise.from_errors([0.3, 0.2]))
+    settings = dict(tol=1e-7, accelerate=accelerate, starts=2)
+    whole = mx.fit(mx.Model(2), obs, rng=9, **settings)
+    path = tmp_path / "fit.json"
+    for stop in stops:
+        part = mx.fit(mx.Model(2), obs, rng=9, max_iter=stop, checkpoint=path, **settings)
+        assert part.outcome is mx.Outcome.MAX_ITER
+    resumed = mx.fit(mx.Model(2), obs, rng=1234, checkpoint=path, **settings)
+    assert whole.converged and whole.n_iter > max(stops)
+    assert same(resumed.mixture, whole.mixture)
+    assert (resumed.history, resumed.starts, resumed.n_iter) == (whole.history, whole.starts, whole.n_iter)
+    assert (resumed.log_likelihood, resumed.gap, resumed.outcome) == (whole.log_likelihood, whole.gap, whole.outcome)
+    assert not path.exists()
+
+
+@ENDS_EARLY
+def test_an_interrupted_fit_is_resumed_from_its_checkpoint(tmp_path, monkeypatch):
+    x = clusters(np.random.default_rng(1), apart=1.0)
+    start = mx.Mixture(np.full(3, 1 / 3), np.random.default_rng(2).normal(size=(3, 2)), np.tile(np.eye(2), (3, 1, 1)))
+    whole = mx.fit(mx.Model(3), x, start=start, tol=1e-8)
+    path = tmp_path / "fit.json"
+    with monkeypatch.context() as patch:
+        interrupt_in_pass(patch, 25)
+        assert mx.fit(mx.Model(3), x, start=start, tol=1e-8, checkpoint=path).outcome is mx.Outcome.INTERRUPTED
+    resumed = mx.fit(mx.Model(3), x, start=start, tol=1e-8, checkpoint=path)
+    assert same(resumed.mixture, whole.mixture)
+    assert resumed.history == whole.history
+
+
+@ENDS_EARLY
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
+    x = clusters(np.random.default_rng(0))
+    path = tmp_path / "fit.json"
+    mx.fit(mx.Model(3), x, rng=0, max_iter=2, tol=1e-12, checkpoint=path)
+    with pytest.raises(mx.DataError, match="of another model or other rows"):
+        mx.fit(mx.Model(2), x, rng=0, checkpoint=path)
+    with pytest.raises(mx.DataError, match="of another model or other rows"):
+        mx.fit(mx.Model(3), x[:-1], rng=0, checkpoint=path)
+
+
+@pytest.mark.floors
+def test_a_fit_that_runs_out_of_passes_says_so():
+    with pytest.warns(mx.ConvergenceWarning, match="max_iter"):
+        fit = mx.fit(mx.Model(3), clusters(np.random.default_rng(0), apart=0.5), rng=0, max_iter=3, tol=1e-12)
+    assert (fit.outcome, fit.n_iter, fit.converged) == (mx.Outcome.MAX_ITER, 3, False)
+
+
+def test_the_estimated_gap_is_that_of_a_longer_climb():
+    """Within a factor of ten, for plain EM (Aitken) and accelerated."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 1)) + 2.5 * rng.integers(2, size=(500, 1))
+    start = mx.Mixture([0.5, 0.5], [[-1.0], [1.0]], np.ones((2, 1, 1)))
+    best = mx.fit(mx.Model(2), x, start=start, tol=1e-13).objective
+    for accelerate in (False, True):
+        fit = mx.fit(mx.Model(2), x, start=start, tol=1e-6, accelerate=accelerate)
+        assert fit.gap <= 1e-6 * len(x)
+        assert best - fit.objective <= 10 * max(fit.gap, 1e-9)
+
+
+def test_aitken_knows_a_geometric_series():
+    series = 5.0 - 2.0 * 0.7 ** np.arange(12)
+    assert aitken_gap(series) == pytest.approx(2.0 * 0.7**11)
+    assert aitken_gap(series, window=3) == pytest.approx(2.0 * 0.7**11)
+    assert aitken_gap([0.0, 1.0, 3.0]) == np.inf
+
+
+# --- components that empty or collapse -------------------------------------------------------------------------------
+
+COLLAPSES = {
+    "two points": (np.repeat([[0.0, 1.0], [5.0, -2.0]], 15, axis=0), 2),
+    "a cluster of one point": (np.vstack([np.random.default_rng(0).normal(size=(30, 2)), [[1e8, 1e8]]]), 2),
+    "many components": (np.random.default_rng(1).normal(size=(30, 2)), 12),
+    "as many as rows": (np.random.default_rng(1).normal(size=(6, 2)), 6),
+    "repeated rows": (np.vstack([np.random.default_rng(0).normal(size=(40, 2)), np.full((12, 2), 6.0)]), 2),
+    "collinear": (np.random.default_rng(2).normal(size=(50, 1)) * [1.0, 2.0], 2),
+    "two rows": (np.array([[0.0, 0.0], [1.0, 2.0]]), 1),
+}
+
+
+@ENDS_EARLY
+@pytest.mark.parametrize("case", COLLAPSES)
+def test_a_collapse_is_an_outcome_not_an_error(case):
+    x, k = COLLAPSES[case]
+    fit = mx.fit(mx.Model(k), x, rng=0)
+    for value in (fit.mixture.weights, fit.mixture.means, fit.mixture.covariances, fit.log_likelihood, fit.entropy):
+        assert np.isfinite(value).all()
+    assert fit.outcome in {mx.Outcome.COLLAPSED, mx.Outcome.CONVERGED, mx.Outcome.EMPTY_COMPONENT}
+
+
+@pytest.mark.parametrize("case", COLLAPSES)
+@pytest.mark.parametrize("help_", ["floor", "prior", "noise"])
+def test_floor_prior_and_noise_prevent_a_collapse(case, help_):
+    x, k = COLLAPSES[case]
+    noise = mx.noise.from_errors([0.1, 0.1]) if help_ == "noise" else None
+    model = mx.Model(k, floor=1e-3 if help_ == "floor" else 0.0, prior=mx.prior.InverseWishart() if help_ == "prior" else None)
+    fit = mx.fit(model, mx.Observations(x, noise), rng=0, starts=3)
+    assert fit.converged
+    assert np.isfinite(fit.mixture.covariances).all()
+    np.testing.assert_allclose(fit.log_likelihood, oracles.log_likelihood(fit.mixture, mx.Observations(x, noise)), rtol=1e-8)
+
+
+def test_an_empty_component_is_named():
+    x = np.random.default_rng(0).normal(size=(200, 1))
+    start = mx.Mixture([0.5, 0.5], [[0.0], [1e4]], [[[1.0]], [[1.0]]])
+    fit = mx.fit(mx.Model(2), x, start=start)
+    assert fit.outcome is mx.Outcome.EMPTY_COMPONENT
+    assert fit.converged
+    np.testing.assert_allclose(fit.mixture.weights, [1.0, 0.0], atol=1e-12)
+
+
+def test_a_start_that_has_collapsed_is_refused():
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    start = mx.Mixture([0.5, 0.5], [[0.0, 0.0], [1.0, 1.0]], np.zeros((2, 2, 2)))
+    with pytest.raises(mx.DataError, match="component 0 of the start is singular"):
+        mx.fit(mx.Model(2), x, start=start)
+
+
+def test_iterate_ends_with_a_warning_where_a_component_collapses():
+    x, _ = COLLAPSES["a cluster of one point"]
+    start = mx.Mixture([0.9, 0.1], [[0.0, 0.0], [1e8, 1e8]], np.tile(np.eye(2), (2, 1, 1)))
+    with pytest.warns(mx.ConvergenceWarning, match="component 1"):
+        states = list(itertools.islice(mx.iterate(mx.Model(2), x, start=start), 50))
+    assert all(np.isfinite(state.objective) for state in states)
+
+
+def test_rows_that_weigh_nothing_leave_the_start_as_it_was():
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    start = mx.Mixture([0.3, 0.7], [[0.0, 0.0], [1.0, 1.0]], np.tile(np.eye(2), (2, 1, 1)))
+    mixture, stats = mx.em_step(mx.Model(2), start, mx.Observations(x, row_weights=np.zeros(20)))
+    assert same(mixture, start)
+    assert (stats.log_likelihood, stats.row_weight) == (0.0, 0.0)
+
+
+# --- split and merge -------------------------------------------------------------------------------------------------
+
+
+def test_split_and_merge_leaves_a_poor_optimum():
+    """Two components on one cluster and one on two: the trap of Ueda et al."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(-10, 1, (200, 2)), rng.normal(10, 1, (200, 2)), rng.normal(14, 1, (200, 2))])
+    start = mx.Mixture(np.full(3, 1 / 3), [[-11.0, -10], [-9.0, -10], [12.0, 12]], np.tile(np.eye(2), (3, 1, 1)) * [1, 1])
+    stuck = mx.fit(mx.Model(3), x, start=start)
+    freed = mx.fit(mx.Model(3), x, start=start, split_and_merge=True, rng=0)
+    best = mx.fit(mx.Model(3), x, rng=0)
+    assert stuck.objective < best.objective - 10
+    assert freed.objective == pytest.approx(best.objective, abs=1e-2)
+    assert freed.history[-1] == freed.objective
+
+
+def test_split_and_merge_refuses_what_cannot_be_rearranged():
+    with pytest.raises(mx.DataError, match="split_and_merge"):
+        mx.fit(mx.Model(2), np.random.default_rng(0).normal(size=(50, 2)), split_and_merge=True)
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tol": 0.0}, "tol must be positive"),
+        ({"tol": float("nan")}, "tol must be positive"),
+        ({"max_iter": 0}, "max_iter must be a whole number"),
+        ({"starts": 0}, "starts must be a whole number"),
+        ({"workers": 0}, "workers must be a number of threads"),
+        ({"start": "kmeans"}, "start must be a Mixture"),
+    ],
+)
+def test_settings_are_checked(settings, message):
+    with pytest.raises(mx.DataError, match=message):
+        mx.fit(mx.Model(1), np.random.default_rng(0).normal(size=(20, 1)), **settings)
+
+
+# --- the fit as a value ----------------------------------------------------------------------------------------------
+
+
+def test_a_fit_knows_its_criteria():
+    rng = np.random.default_rng(0)
+    obs, _ = draw_rows(rng, np.array([[0.0, 0.0], [4.0, 4.0]]), n=120, noise="full", gaps=0.2, row_weights=True)
+    fit = mx.fit(mx.Model(2), obs, rng=0)
+    weights = oracles.row_weights(obs)
+    r = fit.responsibilities(obs)
+    entropy = -float(weights @ np.where(r > 0, r * np.log(np.maximum(r, 1e-300)), 0.0).sum(axis=1))
+    assert fit.n == weights.sum() and fit.n_rows == len(obs)
+    assert fit.entropy == pytest.approx(entropy, rel=1e-8)
+    assert fit.bic == -2 * fit.log_likelihood + 11 * np.log(fit.n)
+    assert fit.aic == -2 * fit.log_likelihood + 22
+    assert fit.icl == fit.bic + 2 * fit.entropy
+
+
+def test_components_come_by_falling_weight_unless_ordered():
+    x = np.concatenate([np.random.default_rng(0).normal(m, 1, (n, 1)) for m, n in ((0.0, 50), (10.0, 200), (20.0, 100))])
+    assert np.all(np.diff(mx.fit(mx.Model(3), x, rng=0).mixture.weights) < 0)
+    start = mx.Mixture(np.full(3, 1 / 3), [[0.0], [10.0], [20.0]], np.ones((3, 1, 1)))
+    np.testing.assert_allclose(mx.fit(mx.Model(3), x, start=start).mixture.means.ravel(), [0, 10, 20], atol=0.5)
+
+
+def test_fits_pickle_and_say_little():
+    fit = mx.fit(mx.Model(2), clusters(np.random.default_rng(0), k=2), rng=0)
+    again = pickle.loads(pickle.dumps(fit))
+    assert same(again.mixture, fit.mixture)
+    assert again.history == fit.history
+    assert len(repr(fit)) < 120 and len(repr(fit.model)) < 120 and len(repr(fit.mixture)) < 120
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = fit.nonsense

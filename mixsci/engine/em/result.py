@@ -60,7 +60,8 @@ class Fit:
 
     def __getattr__(self, name: str) -> Any:
         # Only what a mixture offers is handed on; copying and pickling look for other names before `mixture` is there.
-        if name.startswith("_") or not hasattr(Mixture, name) or "mixture" not in self.__dict__:
+        offered = hasattr(Mixture, name) or name in Mixture.__dataclass_fields__
+        if name.startswith("_") or not offered or "mixture" not in self.__dict__:
             raise AttributeError(f"a Fit has no attribute {name!r}")
         return getattr(self.mixture, name)
 

@@ -98,7 +98,6 @@ def climb(
     memory = memory or Memory(Anderson.begin(model.sizes(mixture)), (), 1)
     while True:
         plain = model.maximise(at.mixture, at.stats)
-        _refuse_collapse(plain, obs, model)
         here = model.pack(at.mixture)
         anderson = memory.anderson.remember(here, model.pack(plain) - here)
         objectives = (*memory.objectives, at.objective)[-LOOK_BACK:]
@@ -107,6 +106,7 @@ def climb(
             memory.passes, at.mixture, at.stats.log_likelihood, at.log_prior, gap,
             at.stats.entropy, at.stats.row_weight, at.stats.counts, memory,
         )  # fmt: skip
+        _refuse_collapse(plain, obs, model)
         at, anderson, passes = _advance(model, obs, at, plain, here, anderson, workers, accelerate=accelerate)
         memory = Memory(anderson, objectives, memory.passes + passes)
 

@@ -25,8 +25,8 @@ _SHORT_TOL = 1e-3
 _CHECKPOINT_SECONDS = 10.0
 #: A component with fewer expected rows than this has lost them all.
 _EMPTY = 1e-3
-#: Passes without a gain beyond rounding after which nothing more is to be had.
-_STALLED_AFTER = 8
+#: Passes without a gain beyond rounding after which nothing more is to be had; more than a gap estimate looks back on.
+_STALLED_AFTER = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +59,7 @@ class Task:
         self.labels: tuple[Hashable, ...] | None = None
         self.view: Sketch | None = None
         self.n_rows = self.set_aside = 0
+        self.interrupted = False
 
     def look(self, rng: np.random.Generator) -> None:
         """Learn the rows' number, groups, spread; refuse what cannot be fitted."""
@@ -81,11 +82,18 @@ class Task:
             return self._completed(self.start), ()
         best, reached = None, []
         for kind in range(starts):
-            ended = self._short(draw_start(self.model, self._view, rng, kind, self.start, self.labels))
+            try:
+                ended = self._short(draw_start(self.model, self._view, rng, kind, self.start, self.labels))
+            except KeyboardInterrupt:
+                if best is None:
+                    raise
+                self.interrupted = True
+                break
             reached.append(ended.state.objective if ended.outcome is not Outcome.COLLAPSED else -np.inf)
             if best is None or _rank(ended) > _rank(best):
                 best = ended
             if ended.outcome is Outcome.INTERRUPTED:
+                self.interrupted = True
                 break
         assert best is not None
         return best.state.mixture, tuple(reached)
@@ -94,11 +102,13 @@ class Task:
         self, mixture: Mixture, saved: Checkpoint | None, reached: tuple[float, ...], memory: Memory | None = None,
         history: Sequence[float] = (),
     ) -> Ended:  # fmt: skip
-        """Climb on all rows; a component that collapses is put elsewhere once."""
+        """Climb on all rows; a component that collapses is put elsewhere once. Interrupted starts get one pass."""
         act = None if saved is None else lambda state: saved.write(self.model, self.n_rows, state, reached)
         past = list(history)
         if saved is not None:
             saved.history = past
+        if self.interrupted:
+            return replace(self._run(self.obs, mixture, self.tol, 1, past, None, None), outcome=Outcome.INTERRUPTED)
         ended = self._run(self.obs, mixture, self.tol, self.max_iter, past, memory, act)
         if ended.outcome is Outcome.COLLAPSED and ended.component is not None and self.start is None:
             again = self._run(self.obs, self._revive(ended), self.tol, self.max_iter, [], None, act)

@@ -16,7 +16,9 @@ from numba import njit
 # Never fastmath=True: it removes the isnan test on which the gaps stand.
 # Sums may be reordered, so a term that must survive (1 - mask beside 1e-16) is selected, not added.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
-_jit = njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+_kernel = njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+# Only kernels are called from Python: their parts need no wrappers, which would cost seconds to compile.
+_jit = njit(nogil=True, error_model="numpy", fastmath=_FAST, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 _LOG_2PI = math.log(2.0 * math.pi)
 _TINY_PIVOT = 1e-15
@@ -397,7 +399,7 @@ def put(block, lo, n, out):
         out[lo + i] = block[i]
 
 
-@_jit
+@_kernel
 def rowwise(
     x,
     C,
@@ -560,7 +562,7 @@ def whiten_rows(x, lo, n, L, dims, mean, residual, z, q):
             q[i] += z[a, i] * z[a, i]
 
 
-@_jit
+@_kernel
 def grouped(
     x, C, weights, log_background, segments, seen, log_weights, means, S, size, counts, g, F, Q, sums, failures
 ):

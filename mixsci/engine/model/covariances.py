@@ -269,13 +269,17 @@ def keep_inside(matrices: Array, like: Array) -> Array:
 
     A leap must not land on the boundary: EM never leaves a direction without spread.
     """
-    values, vectors = np.linalg.eigh(like)
+    size = np.sqrt(np.diagonal(like, axis1=1, axis2=2))
+    size = np.where(size > 0, size, 1.0)
+    # Columns of very different units must not hide one another.
+    units = size[:, :, None] * size[:, None, :]
+    values, vectors = np.linalg.eigh(like / units)
     root = np.sqrt(np.maximum(values, 0.0))
     flat = root <= 1e-8 * root[:, -1:]
     whiten = vectors * np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, root))[:, None, :]
-    inside, turn = np.linalg.eigh(whiten.transpose(0, 2, 1) @ matrices @ whiten)
+    inside, turn = np.linalg.eigh(whiten.transpose(0, 2, 1) @ (matrices / units) @ whiten)
     colour = (vectors * root[:, None, :]) @ turn
-    kept = (colour * np.maximum(inside, _INSIDE)[:, None, :]) @ colour.transpose(0, 2, 1)
+    kept = (colour * np.maximum(inside, _INSIDE)[:, None, :]) @ colour.transpose(0, 2, 1) * units
     return (kept + kept.transpose(0, 2, 1)) / 2
 
 

@@ -28,11 +28,15 @@ def climb(information: Array, score: Array, still: Array | None = None) -> Array
 
 def precisions(covariances: Array) -> tuple[Array, list[Array]]:
     """Inverses (K, D, D) on the directions that have spread, and for each component its directions without (c, D)."""
-    values, vectors = np.linalg.eigh(covariances)
+    size = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    scale = 1.0 / np.where(size > 0, size, 1.0)
+    # Columns of very different units must not hide one another.
+    values, vectors = np.linalg.eigh(covariances * scale[:, :, None] * scale[:, None, :])
     spread = values > FLAT * np.maximum(values[:, -1:], 0.0)
     inverse = np.where(spread, 1.0 / np.where(spread, values, 1.0), 0.0)
-    still = [vectors[k][:, ~spread[k]].T for k in range(len(values))]
-    return (vectors * inverse[:, None, :]) @ vectors.transpose(0, 2, 1), still
+    rooted = vectors * scale[:, :, None]
+    still = [rooted[k][:, ~spread[k]].T for k in range(len(values))]
+    return (rooted * inverse[:, None, :]) @ rooted.transpose(0, 2, 1), still
 
 
 def _solve(information: Array, score: Array) -> Array:

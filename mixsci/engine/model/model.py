@@ -363,8 +363,12 @@ def _overall(mixture: Mixture) -> Array:
 def _semidefinite(covariances: Array) -> Array:
     if all_above(covariances, np.zeros(len(covariances))):
         return covariances
-    values, vectors = np.linalg.eigh(covariances)
-    fixed = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.transpose(0, 2, 1)
+    size = np.sqrt(np.maximum(np.diagonal(covariances, axis1=1, axis2=2), 0.0))
+    size = np.where(size > 0, size, 1.0)
+    # Columns of very different units must not hide one another.
+    units = size[:, :, None] * size[:, None, :]
+    values, vectors = np.linalg.eigh(covariances / units)
+    fixed = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.transpose(0, 2, 1) * units
     return np.where((values[:, :1] < 0)[:, :, None], (fixed + fixed.transpose(0, 2, 1)) / 2, covariances)
 
 
