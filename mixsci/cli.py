@@ -91,6 +91,8 @@ def fit(
         raise typer.BadParameter("--errors goes with --columns: name the columns they belong to, in the same order")
     model = Model(components, covariance=covariance, floor=floor)
     data = tables.read(table)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     choice = tables.choose(data, _listed(columns), _listed(errors))
     obs = tables.observe(data, choice, missing=missing_error.value)
     found = _fit(model, obs, starts=starts, seed=seed)

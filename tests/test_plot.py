@@ -5,6 +5,7 @@ import io
 import matplotlib.image as mpimg
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Ellipse
@@ -22,7 +23,6 @@ MIXTURE = mx.Mixture(
 
 @pytest.fixture(scope="module")
 def fitted():
-    pd = pytest.importorskip("pandas")
     made = mx.simulate.rows(MIXTURE, 300, gaps=0.1, rng=1)
     table = pd.DataFrame(made.observations.x, columns=["u (km/s)", "v (km/s)", "cost ($)"])
     obs = mx.Observations(table)

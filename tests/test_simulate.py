@@ -66,7 +66,11 @@ def test_rows_see_the_projection_of_their_point():
 
 def test_groups_have_their_own_weights_and_offsets():
     grouped = mx.Mixture(
-        [[1.0, 0.0], [0.0, 1.0]], TWO.means, TWO.covariances, offsets=[[100.0, 0.0], [0.0, 0.0]], group_labels=("a", "b")
+        [[1.0, 0.0], [0.0, 1.0]],
+        TWO.means,
+        TWO.covariances,
+        offsets=[[100.0, 0.0], [0.0, 0.0]],
+        group_labels=("a", "b"),
     )
     groups = ["a", "b"] * 200
     made = mx.simulate.rows(grouped, 400, groups=groups, rng=6)
@@ -102,7 +106,9 @@ def test_a_star_has_an_error_wherever_it_has_a_value():
 
 
 def test_data_are_made_again_by_the_command_beside_them(tmp_path):
-    rows = re.findall(r"^\| `([\w.]+)` .*\| `mixsci (.+)` \|$", (ROOT / "data/SOURCES.md").read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([\w.]+)` .*\| `mixsci (.+)` \|$", (ROOT / "data/SOURCES.md").read_text("utf-8"), re.MULTILINE
+    )
     assert {name for name, _ in rows} == {path.name for path in (ROOT / "data").iterdir()} - {"SOURCES.md"}
     for name, command in rows:
         arguments = shlex.split(command.replace(f"data/{name}", str(tmp_path / name)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
+from numbers import Integral
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -25,9 +26,9 @@ def thread_count(workers: int | None) -> int:
     """Threads to use: the number asked for, or the processors this process may use."""
     if workers is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+    if isinstance(workers, bool) or not isinstance(workers, Integral) or workers < 1:
         raise DataError(f"workers must be a number of threads, 1 or more; got {workers!r}")
-    return workers
+    return int(workers)
 
 
 def map_blocks(

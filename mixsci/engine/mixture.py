@@ -102,6 +102,12 @@ class Mixture:
             return np.asarray(self.weights)
         return np.average(self.weights, axis=0, weights=self.group_rows)
 
+    def evolve(self, **changes: Any) -> Mixture:
+        """The mixture with parts changed by the engine itself, whose results are not checked again."""
+        changed = object.__new__(Mixture)
+        changed.__dict__.update(self.__dict__, **changes)
+        return changed
+
     # What the mixture says of rows
 
     def log_density(self, obs: Any, *, workers: int | None = None) -> Array:

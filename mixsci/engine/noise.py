@@ -242,7 +242,7 @@ def from_variances(variances: Any, *, missing: Policy = "refuse") -> DiagonalNoi
 
 def from_covariances(covariances: Any, *, missing: Policy = "refuse") -> FullNoise | SharedNoise:
     """Noise from covariances: (n, m, m) one per row or (m, m) one for all, in squared units of x; see `from_errors`."""
-    covariances = np.asarray(covariances, dtype=float)
+    covariances = as_numbers(covariances, "covariances").values.astype(float, copy=False)
     _check_policy(missing)
     if covariances.ndim in (2, 3) and covariances.shape[-1] == covariances.shape[-2]:
         return SharedNoise(covariances, missing) if covariances.ndim == 2 else FullNoise(covariances, missing)
@@ -313,6 +313,9 @@ def _diagonal(matrices: Array) -> Array:
 def _refuse_indefinite(matrices: Array, start: int = 0) -> None:
     """Raise unless every covariance (n, m, m) is symmetric and positive semi-definite where it is finite."""
     seen = np.isfinite(_diagonal(matrices))
+    below = (_diagonal(matrices) == -np.inf).any(axis=1)
+    if below.any():
+        raise DataError(f"noise variances must not be negative; they are in {name_rows(_shift(below, start))}")
     used = seen[:, :, None] & seen[:, None, :]
     matrices = np.where(used, matrices, 0.0)
     unknown = ~np.isfinite(matrices).all(axis=(1, 2))

@@ -20,7 +20,9 @@ Array = np.ndarray
 #: alone, so that sums are bit-identical for any number of threads.
 _BLOCKS, _FEWEST_ROWS, _MOST_ROWS, _MOST_VALUES = 16, 1024, 16_384, 1 << 18
 #: Squares and products of a few such values stay finite.
-LARGEST = 1e50
+LARGEST = np.float64(1e50)
+#: A column whose values are all smaller has squares that vanish.
+SMALLEST = np.float64(1e-100)
 
 
 class Source(Protocol):
@@ -172,7 +174,7 @@ class Observations:
             noise=self.noise.packed(n) if self.noise.per_row else None,
             projection=_rows_last(self.projection, missing),
             weights=np.where(missing.all(axis=0), 0.0, weights) if gappy else weights,
-            log_background=np.full(n, -np.inf),
+            log_background=np.empty(0),
             groups=np.zeros(n, dtype=np.int64),
         )
 
@@ -194,6 +196,10 @@ def from_blocks(make: Callable[[], Iterable[Any]]) -> BlockSource:
     Args:
         make: called at the start of every pass; gives an iterator of `Observations` (or arrays), the same every time.
     """
+    if not callable(make):
+        raise DataError(
+            f"from_blocks needs a function that gives the blocks anew for every pass; got {type(make).__name__}"
+        )
     return BlockSource(make)
 
 
@@ -207,6 +213,10 @@ def join(parts: Sequence[Observations]) -> Observations:
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
+    if any(part.width != first.width for part in parts):
+        raise DataError(
+            f"blocks of rows must have the same columns; got {sorted({part.width for part in parts})} of them"
+        )
     per_row = first.projection is not None and first.projection.ndim == 3
     weights = [np.ones(len(part)) if part.row_weights is None else part.row_weights for part in parts]
     labels = [(part.group_labels or ())[code] for part in parts if part.groups is not None for code in part.groups]
@@ -242,7 +252,7 @@ def _one_column_hint(x: Array) -> str:
 def _projection(projection: Any, n: int, m: int) -> Array | None:
     if projection is None:
         return None
-    projection = np.asarray(projection, dtype=float)
+    projection = as_numbers(projection, "projection").values.astype(float, copy=False)
     fits = projection.shape[:-1] in ((m,), (n, m)) and projection.ndim in (2, 3) and projection.shape[-1] > 0
     if not fits:
         raise DataError(
@@ -267,11 +277,15 @@ def _row_weights(weights: Any, n: int) -> Array | None:
 
 def _group_codes(groups: Any, n: int) -> tuple[Array, tuple[Hashable, ...]]:
     """Codes (n,) and the labels they stand for, sorted where labels can be."""
-    labels = np.asarray(groups, dtype=object) if isinstance(groups, Sequence) else np.asarray(groups)
-    if labels.ndim != 1 or len(labels) != n:
-        raise DataError(f"groups must have shape (n,) = ({n},); got {labels.shape}")
-    values = labels.tolist()
-    bad = np.array([value is None or value != value for value in values], dtype=bool)  # noqa: PLR0124 (NaN differs from itself)
+    listed = isinstance(groups, Sequence) and not isinstance(groups, str)
+    labels = groups if listed else np.asarray(groups)
+    shape = (len(groups),) if listed else labels.shape
+    if shape != (n,):
+        raise DataError(f"groups must have shape (n,) = ({n},); got {shape}")
+    values = list(groups) if listed else labels.tolist()
+    if not all(isinstance(value, Hashable) for value in values):
+        raise DataError("labels of groups must be hashable: numbers, text, tuples of them")
+    bad = np.array([_no_label(value) for value in values], dtype=bool)
     if bad.any():
         raise DataError(f"every row must have a group; {name_rows(bad)} has none: name one or leave these rows out")
     distinct = list(dict.fromkeys(values))
@@ -279,6 +293,11 @@ def _group_codes(groups: Any, n: int) -> tuple[Array, tuple[Hashable, ...]]:
         distinct.sort()
     code = {label: i for i, label in enumerate(distinct)}
     return np.array([code[value] for value in values], dtype=np.int64), tuple(distinct)
+
+
+def _no_label(value: Hashable) -> bool:
+    """Whether it stands for no group: None, NaN, NaT or NA."""
+    return value is None or type(value).__name__ in {"NAType", "NaTType"} or value != value  # noqa: PLR0124 (NaN differs from itself)
 
 
 def _rows_last(projection: Array | None, missing: Array) -> Array | None:
@@ -289,27 +308,33 @@ def _rows_last(projection: Array | None, missing: Array) -> Array | None:
 
 
 def _check_values(obs: Observations) -> Array:
-    """Refuse infinite, far too large or noise-less values; count those set aside."""
-    aside = np.zeros(obs.width, dtype=np.int64)
+    """Refuse infinite, far too large, far too small or noise-less values; count those set aside."""
+    aside, largest = np.zeros(obs.width, dtype=np.int64), np.zeros(obs.width)
     for start in range(0, obs.n_rows, _MOST_ROWS):
         block = obs.take(slice(start, start + _MOST_ROWS))
         _check_finite(block, start)
+        largest = np.fmax(largest, np.fmax.reduce(np.abs(block.x), axis=0))
         unknown = ~np.isnan(block.x) & ~np.broadcast_to(block.noise.known(), block.x.shape)
         aside += unknown.sum(axis=0)
         if block.projection is not None and block.projection.ndim == 3:
             _check_projection(block, start)
+    tiny = (largest > 0) & (largest < SMALLEST)
+    if tiny.any():
+        raise DataError(
+            f"x must reach {SMALLEST:.0e} in size; {_columns(obs, tiny, largest)}: choose units nearer to one"
+        )
     if aside.any() and obs.noise.missing == "refuse":
         whole = ~np.isnan(obs.x) & ~obs.noise.known()
         raise DataError(
-            f"every observed value needs an error; {int(aside.sum())} have none ({_columns(obs, aside)}), in "
+            f"every observed value needs an error; {int(aside.sum())} have none ({_columns(obs, aside, aside)}), in "
             f'{name_rows(whole.any(axis=1))}: give them, or pass missing="gap" to set these values aside'
         )
     return aside
 
 
-def _columns(obs: Observations, counts: Array) -> str:
+def _columns(obs: Observations, chosen: Array, values: Array) -> str:
     names = obs.names or [f"column {j}" for j in range(obs.width)]
-    return ", ".join(f"{names[j]}: {counts[j]}" for j in np.flatnonzero(counts))
+    return ", ".join(f"{names[j]}: {values[j]}" for j in np.flatnonzero(chosen))
 
 
 def _check_finite(block: Observations, start: int) -> None:

@@ -32,8 +32,15 @@ def as_numbers(table: Any, what: str) -> Numbers:
     if hasattr(table, "to_numpy"):
         table = table.to_numpy()
     if isinstance(table, np.ma.MaskedArray):
-        return Numbers(np.ma.filled(table.astype(float), np.nan), names)
-    values = np.asarray(table)
+        gaps, table = np.ma.getmaskarray(table), np.ma.getdata(table)
+        plain = table if table.dtype.kind in "fiu" else _from_objects(np.where(gaps, None, table.astype(object)), what)
+        return Numbers(np.where(gaps, np.nan, plain), names)
+    try:
+        values = np.asarray(table)
+    except ValueError:
+        raise DataError(f"{what} must be a table with rows of one length; got rows that differ") from None
+    if values.ndim == 0 and values.dtype.kind not in "fiub":
+        raise DataError(f"{what} must be an array of numbers or a data frame; got {type(table).__name__}")
     if values.dtype.kind == "c":
         raise DataError(f"{what} must be real numbers; got complex ones")
     if values.dtype.kind not in "fiub":
@@ -67,7 +74,7 @@ def _is_number(value: Any) -> bool:
 def _converts(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 

@@ -68,7 +68,7 @@ def fit(
         require_free(model)
     task = Task(model, obs, start, tol=tol, max_iter=max_iter, accelerate=accelerate, workers=workers, show=progress)
     saved = None if checkpoint is None else Checkpoint(checkpoint)
-    found = _carry_out(task, starts or (10 if start is None else 1), rng, saved, improve=split_and_merge)
+    found = _carry_out(task, int(starts or (10 if start is None else 1)), rng, saved, improve=split_and_merge)
     if not found.converged and found.outcome is not Outcome.INTERRUPTED:
         warnings.warn(found.outcome.value, ConvergenceWarning, stacklevel=2)
     return found

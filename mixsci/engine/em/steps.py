@@ -26,6 +26,8 @@ Array = np.ndarray
 
 #: A covariance is collapsed where an eigenvalue falls below this share of the data's variance in that direction.
 COLLAPSED = 1e-12
+#: Fewer rows times components than this are done before a second thread has woken.
+_FEW_CELLS = 20_000
 
 
 class CollapseError(Exception):
@@ -46,11 +48,11 @@ def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: int |
         workers: threads; None = all processors. The result does not depend on it.
     """
     blocks = obs.blocks() if hasattr(obs, "blocks") else as_observations(obs).blocks()
-    parts = map_blocks(lambda block: _stats_of_block(mixture, block, backend), blocks, workers)
-    try:
-        return reduce(add, parts)
-    except TypeError:
-        raise DataError("there must be at least one row; got none") from None
+    parts = map_blocks(lambda block: _stats_of_block(mixture, block, backend), filter(len, blocks), workers)
+    first = next(parts, None)
+    if first is None:
+        raise DataError("there must be at least one row; got none")
+    return reduce(add, parts, first)
 
 
 def em_step(model: Model, mixture: Mixture, obs: Any, *, workers: int | None = None) -> tuple[Mixture, Stats]:

@@ -229,7 +229,8 @@ class Task:
 
     def _check_start(self) -> None:
         start, k = self.start, self.model.n_components
-        assert start is not None
+        if not isinstance(start, Mixture):
+            raise DataError(f"start must be a Mixture; got {type(start).__name__}")
         if start.n_components != k:
             raise DataError(f"start must have the model's {k} components; got {start.n_components}")
         if isinstance(self.obs, Observations) and start.n_dims != self.obs.n_dims:

@@ -26,16 +26,18 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
         dims, part = np.flatnonzero(seen[code]), slice(start, stop)
         if code != pattern:
             pattern, factors = code, _factors(parameters.covariances, rows.shared_noise, dims)
-        z, log_p = _whiten(rows.x[dims, part], parameters.means[:, dims], factors)
+        x, means = rows.x[dims, part], parameters.means[:, dims]
+        log_p = _log_densities(x, means, factors) + parameters.log_weights[group][:, None]
         failures += [0 if factor is not None else stop - start for factor in factors]
-        r, log_density = _share(log_p + parameters.log_weights[group][:, None], rows.log_background[part])
+        r, log_density = _share(log_p, rows.log_background[part])
         if keep:
             shares.log_density[order[part]], shares.responsibilities[order[part]] = log_density, r[:k].T
         if keep == 2:
-            _keep_moments(shares, order[part], z, factors, dims)
+            _keep_moments(shares, order[part], x, means, factors, dims)
         totals += _weigh(r, log_density, rows.weights[part])
-        _collect((counts[group], g[group], information[group], pull), r[:k], z, factors, dims)
-    sums = Sums(counts, g, information, pull - information.sum(axis=0), *totals, failures, rows.weights.sum())
+        _collect((counts[group], g[group], information[group], pull), r[:k], x, means, factors, dims)
+    h = pull - information.sum(axis=0)
+    sums = Sums(counts, g, information, h, totals[0], totals[1], totals[2], failures, rows.weights.sum())
     return sums, shares if keep else None
 
 
@@ -51,22 +53,23 @@ def _factors(covariances: Array, noise: Array, dims: Array) -> list[Array | None
     return factors
 
 
-def _whiten(x: Array, means: Array, factors: list[Array | None]) -> tuple[Array, Array]:
-    """Whitened residuals (K, o, n) and log densities (K, n)."""
-    z = np.zeros((len(factors), *x.shape))
+def _log_densities(x: Array, means: Array, factors: list[Array | None]) -> Array:
+    """(K, n) log densities of rows x (o, n); -inf where a spread is singular."""
     log_p = np.full((len(factors), x.shape[1]), -np.inf)
+    room = np.empty_like(x)
     for k, factor in enumerate(factors):
         if factor is not None:
             # Seen from Fortran the rows come first: L (x - mu) is a product with a triangle from the right.
-            residual = np.subtract(x, means[k][:, None], out=z[k])
+            residual = np.subtract(x, means[k][:, None], out=room)
             dtrmm(1.0, factor.T, residual.T, side=1, overwrite_b=True)
-            log_p[k] = np.log(np.diag(factor)).sum() - 0.5 * (len(x) * _LOG_2PI + np.einsum("an,an->n", z[k], z[k]))
-    return z, log_p
+            square = np.einsum("an,an->n", residual, residual)
+            log_p[k] = np.log(np.diag(factor)).sum() - 0.5 * (len(x) * _LOG_2PI + square)
+    return log_p
 
 
 def _share(log_p: Array, log_background: Array) -> tuple[Array, Array]:
     """Responsibilities (K + 1, n), the background last, and log densities (n,)."""
-    log_p = np.vstack([log_p, log_background])
+    log_p = np.vstack([log_p, log_background if len(log_background) else np.full(log_p.shape[1], -np.inf)])
     top = np.maximum(log_p.max(axis=0), -1e300)
     p = np.exp(log_p - top)
     total = p.sum(axis=0)
@@ -81,27 +84,34 @@ def _weigh(r: Array, log_density: Array, weights: Array) -> Array:
     return np.array([np.sum(weights[weights > 0] * log_density[weights > 0]), entropy, r[-1].sum()])
 
 
-def _collect(sums: tuple[Array, ...], r: Array, z: Array, factors: list[Array | None], dims: Array) -> None:
-    """Add the whitened sums of one segment, mapped back by the factors, to counts, g, F and r R'u u'R."""
+def _collect(
+    sums: tuple[Array, ...], r: Array, x: Array, means: Array, factors: list[Array | None], dims: Array
+) -> None:
+    """Add the sums of one segment to counts, g, F and r R'u u'R: moments of the residuals, mapped by the precision."""
     counts, g, information, pull = sums
     at = np.ix_(dims, dims)
+    room = np.empty_like(x)
     for k, factor in enumerate(factors):
         if factor is None:
             continue
-        count = r[k].sum()
+        count, root = r[k].sum(), np.sqrt(r[k])
+        residual = np.subtract(x, means[k][:, None], out=room)
+        residual *= root
+        half = dsyrk(1.0, residual.T, trans=1)
+        precision = factor.T @ factor
         counts[k] += count
-        g[k, dims] += factor.T @ (z[k] @ r[k])
-        information[k][at] += count * (factor.T @ factor)
-        z[k] *= np.sqrt(r[k])
-        half = dsyrk(1.0, z[k].T, trans=1)
-        second = half + np.triu(half, 1).T
-        pull[k][at] += factor.T @ second @ factor
+        g[k, dims] += precision @ (residual @ root)
+        information[k][at] += count * precision
+        pull[k][at] += precision @ (half + np.triu(half, 1).T) @ precision
 
 
-def _keep_moments(shares: Shares, rows: Array, z: Array, factors: list[Array | None], dims: Array) -> None:
+def _keep_moments(
+    shares: Shares, rows: Array, x: Array, means: Array, factors: list[Array | None], dims: Array
+) -> None:
     assert shares.u is not None and shares.precision is not None
     shares.u[rows], shares.precision[rows] = 0.0, 0.0
     for k, factor in enumerate(factors):
         if factor is not None:
-            shares.u[rows[:, None], k, dims] = (factor.T @ z[k]).T
-            shares.precision[rows[:, None, None], k, dims[:, None], dims] = factor.T @ factor
+            precision = factor.T @ factor
+            shares.u[rows[:, None], k, dims] = (precision @ (x - means[k][:, None])).T
+            shares.precision[rows[:, None, None], k, dims[:, None], dims] = precision

@@ -19,7 +19,7 @@ class Rows(NamedTuple):
         noise: (m(m+1)/2, n) lower triangles of each row's noise covariance, or None.
         projection: (m, D, n) of each row, or None for the identity.
         weights: (n,) row weights; 0 for a row with nothing observed.
-        log_background: (n,) log density of the uniform background times its weight; -inf without one.
+        log_background: (n,) log density of the uniform background times its weight; (0,) without one.
         groups: (n,) ascending group codes.
     """
 
@@ -107,7 +107,7 @@ def take(rows: Rows, order: Array) -> Rows:
         None if rows.noise is None else np.ascontiguousarray(rows.noise[:, order]),
         None if rows.projection is None else np.ascontiguousarray(rows.projection[:, :, order]),
         rows.weights[order],
-        rows.log_background[order],
+        rows.log_background[order] if len(rows.log_background) else rows.log_background,
         rows.groups[order],
     )
 

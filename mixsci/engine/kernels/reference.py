@@ -21,7 +21,7 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
     for i in range(n):
         projection = np.eye(d) if rows.projection is None else rows.projection[:, :, i]
         group, weight = rows.groups[i], rows.weights[i]
-        log_p = np.append(np.empty(k), rows.log_background[i])
+        log_p = np.append(np.empty(k), rows.log_background[i] if len(rows.log_background) else -np.inf)
         u, precision = np.zeros((k, d)), np.zeros((k, d, d))
         for j in range(k):
             try:

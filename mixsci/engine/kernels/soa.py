@@ -286,45 +286,57 @@ def residuals_projected(values, mean, R, lo, n, seen, out):
 
 
 @_jit
-def share(log_p, log_background, lo, n, r, room, top, total, log_density, floats, bits):
-    """Responsibilities r (K, n) and log densities from log_p (K, n); returns nothing; r of the background in `room`.
+def share(log_p, log_background, lo, n, r, background, scale, spread, log_density, tmp, floats, bits):
+    """Responsibilities of a block from log_p (K, n), not yet normalised: `scale` holds the reciprocal of their sum.
 
-    On return log_p holds log_p minus the row's largest, `total` the log of the normaliser below it.
+    Fills r (K, n), background (n,) (if there is one), log_density (n,) and spread (n,) = sum over classes of p log p.
     """
     K = log_p.shape[0]
+    known = log_background.shape[0] > 0
+    top = scale
     for i in range(n):
-        top[i] = log_background[lo + i]
+        # A row that no class can have made: keep the arithmetic finite, its log density is then -inf.
+        top[i] = -1e300
     for k in range(K):
         for i in range(n):
             top[i] = max(top[i], log_p[k, i])
+    if known:
+        for i in range(n):
+            top[i] = max(top[i], log_background[lo + i])
     for i in range(n):
-        # A row that no class can have made: keep the arithmetic finite, its log density is then -inf.
-        top[i] = max(top[i], -1e300)
-        total[i] = max(log_background[lo + i] - top[i], -800.0)
-    exp_rows(total, n, room, floats, bits)
-    for i in range(n):
-        total[i] = room[i]
+        log_density[i] = 0.0
+        spread[i] = 0.0
+        background[i] = 0.0
+    if known:
+        for i in range(n):
+            tmp[i] = max(log_background[lo + i] - top[i], -800.0)
+        exp_rows(tmp, n, background, floats, bits)
+        for i in range(n):
+            log_density[i] = background[i]
+            spread[i] = background[i] * tmp[i]
     for k in range(K):
         for i in range(n):
-            log_p[k, i] = max(log_p[k, i] - top[i], -800.0)
-        exp_rows(log_p[k], n, r[k], floats, bits)
+            tmp[i] = max(log_p[k, i] - top[i], -800.0)
+        exp_rows(tmp, n, r[k], floats, bits)
         for i in range(n):
-            total[i] += r[k, i]
+            log_density[i] += r[k, i]
+            spread[i] += r[k, i] * tmp[i]
+    finish(n, top, background, spread, log_density, tmp, floats, bits)
+
+
+@_jit
+def finish(n, scale, background, spread, log_density, tmp, floats, bits):
+    """From the top of each row in `scale` and the sum below it in `log_density` to what `share` promises."""
     for i in range(n):
-        log_density[i] = total[i]
-        total[i] = 1.0 / total[i] if total[i] > 0.0 else 0.0
-    for k in range(K):
-        for i in range(n):
-            r[k, i] *= total[i]
+        background[i] /= max(log_density[i], 1e-300)
+        spread[i] /= max(log_density[i], 1e-300)
+        tmp[i] = max(log_density[i], 1e-300)
+    log_rows(tmp, n, log_density, floats, bits)
     for i in range(n):
-        room[i] *= total[i]
-        floats[i] = max(log_density[i], 1e-300)
-        top[i] = -math.inf if log_density[i] == 0.0 else top[i]
-    for i in range(n):
-        log_density[i] = floats[i]
-    log_rows(log_density, n, total, floats, bits)
-    for i in range(n):
-        log_density[i] = top[i] + total[i]
+        possible = tmp[i] > 1e-300
+        spread[i] = spread[i] - log_density[i] if possible else 0.0
+        log_density[i] = scale[i] + log_density[i] if possible else -math.inf
+        scale[i] = 1.0 / tmp[i] if possible else 0.0
 
 
 @_jit
@@ -343,11 +355,29 @@ def blank_failures(n, worst, log_p, u, P):
 
 
 @_jit
-def collect(r, n, u, P, tmp, counts, g, F, Q):
-    """Add r-weighted sums of one component over a block to counts (scalar array), g (D,), F and Q (packed)."""
+def weigh(n, background, scale, spread, log_density, weights, lo, sums):
+    """Put the row weights into `scale`; add log-likelihood, entropy and the background's count to sums (3,)."""
+    likelihood = 0.0
+    entropy = 0.0
+    count = 0.0
+    for i in range(n):
+        w = weights[lo + i]
+        likelihood += w * log_density[i] if w > 0.0 else 0.0
+        entropy -= w * spread[i]
+        count += w * background[i]
+        scale[i] *= w
+    sums[0] += likelihood
+    sums[1] += entropy
+    sums[2] += count
+
+
+@_jit
+def collect(r, scale, n, u, P, tmp, counts, g, F, Q):
+    """Add weighted sums of one component over a block to counts (scalar array), g (D,), F and Q (packed)."""
     d = u.shape[0]
     total = 0.0
     for i in range(n):
+        r[i] *= scale[i]
         total += r[i]
     counts[0] += total
     if total == 0.0:
@@ -371,32 +401,17 @@ def collect(r, n, u, P, tmp, counts, g, F, Q):
 
 
 @_jit
-def weigh(r, log_p, log_density, total, room, weights, lo, n, sums):
-    """Multiply r (K, n) by the row weights; add log-likelihood, entropy and the background's count to sums (3,)."""
-    K = r.shape[0]
-    likelihood = 0.0
-    entropy = 0.0
-    background = 0.0
-    for i in range(n):
-        w = weights[lo + i]
-        likelihood += w * log_density[i] if w > 0.0 else 0.0
-        background += w * room[i]
-        entropy -= w * room[i] * math.log(room[i]) if room[i] > 0.0 else 0.0
-    for k in range(K):
-        for i in range(n):
-            v = r[k, i] * weights[lo + i]
-            entropy -= v * (log_p[k, i] - total[i])
-            r[k, i] = v
-    sums[0] += likelihood
-    sums[1] += entropy
-    sums[2] += background
-
-
-@_jit
 def put(block, lo, n, out):
     """Copy a block of n rows to its place."""
     for i in range(n):
         out[lo + i] = block[i]
+
+
+@_jit
+def put_scaled(block, scale, lo, n, out):
+    """Copy a block of n rows, scaled, to its place."""
+    for i in range(n):
+        out[lo + i] = block[i] * scale[i]
 
 
 @_kernel
@@ -435,7 +450,7 @@ def rowwise(
     values, seen, y = np.empty((m, size)), np.empty((m, size)), np.empty((m, size))
     room = np.empty((10, size))
     constant, q, log_det, worst, tmp = room[0], room[1], room[2], room[3], room[4]
-    product, top, total, density, r_background = room[5], room[6], room[7], room[8], room[9]
+    product, scale, spread_, density, background = room[5], room[6], room[7], room[8], room[9]
     T, u_, P_ = np.empty((m * (m + 1) // 2, size)), np.empty((K, d, size)), np.empty((K, tri, size))
     Z = np.empty((m, d, size))
     log_p, r_ = np.empty((K, size)), np.empty((K, size))
@@ -468,20 +483,20 @@ def rowwise(
                     failed = failed or not (worst[i] > 0.0)
                 if failed:
                     failures[k] += blank_failures(n, worst, log_p[k], u_[k], P_[k])
-            share(log_p, log_background, lo, n, r_, r_background, top, total, density, floats, bits)
+            share(log_p, log_background, lo, n, r_, background, scale, spread_, density, tmp, floats, bits)
             if keep >= 1:
                 put(density, lo, n, log_density)
                 for k in range(K):
-                    put(r_[k], lo, n, r[k])
+                    put_scaled(r_[k], scale, lo, n, r[k])
             if keep == 2:
                 for k in range(K):
                     for a in range(d):
                         put(u_[k, a], lo, n, u[k, a])
                     for a in range(tri):
                         put(P_[k, a], lo, n, P[k, a])
-            weigh(r_, log_p, density, total, r_background, weights, lo, n, sums)
+            weigh(n, background, scale, spread_, density, weights, lo, sums)
             for k in range(K):
-                collect(r_[k], n, u_[k], P_[k], tmp, counts[group, k], g[group, k], F[group, k], Q[k])
+                collect(r_[k], scale, n, u_[k], P_[k], tmp, counts[group, k], g[group, k], F[group, k], Q[k])
 
 
 @_jit
@@ -573,14 +588,8 @@ def grouped(
     """
     m, K = x.shape[0], means.shape[0]
     residual, z = np.empty((m, size)), np.empty((K, m, size))
-    q, tmp, top, total, log_density, room = (
-        np.empty(size),
-        np.empty(size),
-        np.empty(size),
-        np.empty(size),
-        np.empty(size),
-        np.empty(size),
-    )
+    room = np.empty((6, size))
+    q, tmp, scale, spread_, density, background = room[0], room[1], room[2], room[3], room[4], room[5]
     log_p, r = np.empty((K, size)), np.empty((K, size))
     bits = np.empty(size, np.int64)
     floats = bits.view(np.float64)
@@ -613,20 +622,21 @@ def grouped(
                 whiten_rows(x, lo, n, L[k], dims, means[k], residual, z[k], q)
                 for i in range(n):
                     log_p[k, i] = base - 0.5 * q[i]
-            share(log_p, log_background, lo, n, r, room, top, total, log_density, floats, bits)
-            weigh(r, log_p, log_density, total, room, weights, lo, n, sums)
+            share(log_p, log_background, lo, n, r, background, scale, spread_, density, tmp, floats, bits)
+            weigh(n, background, scale, spread_, density, weights, lo, sums)
             for k in range(K):
-                collect_whitened(r[k], n, z[k], o, tmp, count, k, first[k], second[k])
+                collect_whitened(r[k], scale, n, z[k], o, tmp, count, k, first[k], second[k])
         for k in range(K):
             if not math.isnan(log_det[k]):
                 unwhiten(L[k], dims, count[k], first[k], second[k], counts[group, k], g[group, k], F[group, k], Q[k])
 
 
 @_jit
-def collect_whitened(r, n, z, o, tmp, count, k, first, second):
+def collect_whitened(r, scale, n, z, o, tmp, count, k, first, second):
     """Add r-weighted sums of z (o, n) to count[k], first (o,), second (o, o, lower triangle)."""
     s = 0.0
     for i in range(n):
+        r[i] *= scale[i]
         s += r[i]
     count[k] += s
     for a in range(o):

@@ -85,7 +85,9 @@ class Model:
         put("means", _choice("means", self.means, MEANS))
         put("offsets", Offsets() if self.offsets in ("group", True) else self.offsets or None)
         put("prior", _priors(self.prior))
-        put("frozen", self.frozen or Frozen())
+        frozen = self.frozen or Frozen()
+        put("frozen", frozen)
+        put("masks", {what: frozen.mask(what, self.n_components) for what in ("weights", "means", "covariances")})
         if not (np.isfinite(self.floor) and self.floor >= 0):
             raise DataError(f"floor must be finite and not negative; got {self.floor}")
         for prior in self.prior:
@@ -105,8 +107,8 @@ class Model:
 
     def mask(self, what: str) -> Array:
         """(K,) which of "weights", "means" or "covariances" are frozen."""
-        assert self.frozen is not None
-        return self.frozen.mask(what, self.n_components)
+        found: Array = self.__dict__["masks"][what]
+        return found
 
     def pseudo(self, d: int) -> Pseudo:
         """The prior on covariances as pseudo-data."""
@@ -151,8 +153,7 @@ class Model:
             background = background.maximise(stats.background_count, stats.row_weight)
         covariances = self._spread(mixture, scatter, counts.sum(axis=0))
         grouped = mixture.weights.ndim == 2
-        return replace(
-            mixture,
+        return mixture.evolve(
             weights=weights if grouped else weights[0],
             rates=rates if grouped or rates is None else rates[0],
             means=means, theta=theta, offsets=offsets, covariances=covariances, background=background,
@@ -267,7 +268,7 @@ class Model:
             )
         grouped = like.weights.ndim == 2
         changes["rates"] = rates if grouped or rates is None else rates[0]
-        return replace(like, weights=found if grouped else found[0], **changes)
+        return like.evolve(weights=found if grouped else found[0], **changes)
 
     def sizes(self, mixture: Mixture) -> Array:
         """For every number of `pack` the size of a step that matters, about its standard error times sqrt(rows)."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import gammainc, gammaln, xlogy
 
+from mixsci.engine.tables import as_numbers
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -62,7 +63,14 @@ class Free:
     shared: bool = False
     linked = False
 
+    def __post_init__(self) -> None:
+        alpha = as_numbers(self.dirichlet, "Dirichlet alpha").values
+        if not (np.isfinite(alpha).all() and (alpha >= 1).all()):
+            raise DataError(f"Dirichlet alpha must be at least 1 (smaller has no maximum inside); got {self.dirichlet}")
+
     def start(self, k: int, groups: int) -> tuple[Array, None]:
+        if np.shape(self.dirichlet) not in {(), (k,)}:
+            raise DataError(f"Dirichlet alpha must be one number or (K,) = ({k},); got {np.shape(self.dirichlet)}")
         return np.full((groups, k), 1.0 / k), None
 
     def maximise(self, counts: Array, weights: Array, rates: Array | None, frozen: Array) -> tuple[Array, None]:
