@@ -30,7 +30,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     """A Gaussian mixture with the interface of scikit-learn's class of that name, for rows with gaps and errors.
 
     NaN in X is a gap, marginalised. Errors go to the methods: `noise` takes what `Observations` takes, an object of
-    `mixsci.noise` or (n, m, m) covariances. `noise` and `projection` are requested by default where metadata are routed.
+    `mixsci.noise` or (n, m, m) covariances. Where metadata are routed, `noise` and `projection` are asked for by default.
 
     Args:
         n_components: K.
@@ -40,8 +40,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         reg_covar: smallest eigenvalue allowed to a covariance, units of X squared; it is not added to anything.
         max_iter: passes over the data at most.
         n_init: starts. With "kmeans" they are short climbs of which the best goes on, else each is climbed to its end.
-        init_params: "kmeans" (k-means++ with and without Lloyd's steps, gaps and errors respected), "k-means++" (without),
-            "random_from_data" (means at random rows) or "random" (means of randomly weighted rows).
+        init_params: "kmeans" (k-means++ with and without Lloyd's steps, gaps and errors respected), "k-means++"
+            (without), "random_from_data" (means at random rows) or "random" (means of randomly weighted rows).
         weights_init: (K,) weights to begin from.
         means_init: (K, D) means to begin from; weights then begin equal.
         precisions_init: inverse covariances to begin from, in the shape of `covariances_`.
@@ -55,8 +55,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     Attributes:
         weights_: (K,), or (G, K) with groups. means_: (K, D).
-        covariances_: (K, D, D) if "full", "scaled" or an object; (D, D) if "tied", (K, D) if "diag", (K,) if "spherical",
-            (D,) if "tied_diag", () if "tied_spherical".
+        covariances_: (K, D, D) if "full", "scaled" or an object; (D, D) if "tied", (K, D) if "diag", (K,) if
+            "spherical", (D,) if "tied_diag", () if "tied_spherical".
         precisions_, precisions_cholesky_: their inverses and the upper Cholesky factors of those, in the same shape;
             absent where a covariance is singular.
         converged_, n_iter_: whether the climb came to its end, and its passes over the data.
@@ -127,8 +127,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     # Fitting
 
     def fit(
-        self, X: Any, y: Any = None, *, noise: Any = None, projection: Any = None, sample_weight: Any = None, groups: Any = None
-    ) -> Self:  # fmt: skip
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        noise: Any = None,
+        projection: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """The estimator itself, fitted.
 
         Args:
@@ -154,8 +161,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return self
 
     def fit_predict(
-        self, X: Any, y: Any = None, *, noise: Any = None, projection: Any = None, sample_weight: Any = None, groups: Any = None
-    ) -> Array:  # fmt: skip
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        noise: Any = None,
+        projection: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> Array:
         """Labels (n,) of the rows that were fitted; see `fit` and `predict`."""
         self.fit(X, noise=noise, projection=projection, sample_weight=sample_weight, groups=groups)
         return self.predict(X, noise=noise, projection=projection, groups=groups)
@@ -175,7 +189,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def _search(self, model: Model, obs: Observations) -> Fit:
         """The best fit from the starts that the parameters ask for."""
-        settings = {"tol": self.tol, "max_iter": self.max_iter, "progress": bool(self.verbose)}
+        settings: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "progress": bool(self.verbose)}
         if self.warm_start and hasattr(self, "fit_"):
             return fit(model, obs, start=self.fit_.mixture, **settings)
         rng, given = _generator(self.random_state), self._given(model, obs.n_dims)
@@ -242,8 +256,15 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return self._found.log_density(self._observe(X, noise, projection, groups))
 
     def score(
-        self, X: Any, y: Any = None, *, noise: Any = None, projection: Any = None, sample_weight: Any = None, groups: Any = None
-    ) -> float:  # fmt: skip
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        noise: Any = None,
+        projection: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> float:
         """Mean log density of the rows with at least one observed value."""
         stats = self._stats(X, noise, projection, sample_weight, groups)
         return stats.log_likelihood / stats.row_weight
@@ -275,7 +296,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return self._found.posterior(self._observe(X, noise, projection, groups))
 
     def impute(self, X: Any, *, noise: Any = None, projection: Any = None, groups: Any = None) -> Array:
-        """X (n, m) with each gap at its expected noise-free value given the rest of the row; observed values untouched."""
+        """X (n, m) with each gap at its expected value given the rest of its row; observed values stay as they are."""
         obs = self._observe(X, noise, projection, groups)
         points, _ = self._found.posterior(obs)
         if obs.projection is not None:
@@ -322,7 +343,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
 @dataclass(frozen=True)
 class _Shape:
-    """How covariances (K, D, D) of one kind are written down: once if tied, as matrices, diagonals or single variances."""
+    """How covariances of one kind are written down: once if tied; as matrices, diagonals or single variances."""
 
     kind: str = "full"
     tied: bool = False

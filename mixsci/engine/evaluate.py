@@ -19,12 +19,29 @@ Array = np.ndarray
 class Mixture(Protocol):
     """What is asked of a mixture here; `mixsci.engine.mixture.Mixture` has all of it."""
 
-    weights: Any
-    means: Any
-    covariances: Any
-    offsets: Any
-    background: Any
-    group_labels: tuple[Hashable, ...] | None
+    @property
+    def group_labels(self) -> tuple[Hashable, ...] | None:
+        """(G,) labels or None."""
+
+    @property
+    def weights(self) -> Array:
+        """(K,) or (G, K)."""
+
+    @property
+    def means(self) -> Array:
+        """(K, D)."""
+
+    @property
+    def covariances(self) -> Array:
+        """(K, D, D)."""
+
+    @property
+    def offsets(self) -> Array | None:
+        """(G, D) or None."""
+
+    @property
+    def background(self) -> Any:
+        """A uniform background or None."""
 
     @property
     def n_dims(self) -> int:

@@ -13,6 +13,7 @@ from mixsci.engine.evaluate import evaluate, group_codes, warn_of_unknown_groups
 from mixsci.engine.execution import map_blocks
 from mixsci.engine.kernels.layout import Shares
 from mixsci.engine.observations import Observations, as_observations
+from mixsci.engine.tables import as_numbers
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Mixture:
         for name in ("weights", "means", "covariances", "rates", "theta", "offsets", "group_rows"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, np.array(value, dtype=float))
+                object.__setattr__(self, name, as_numbers(value, name).values.astype(float))
         _check_shapes(self)
 
     def __repr__(self) -> str:
@@ -199,6 +200,8 @@ class Mixture:
         )
 
     def _in_group(self, label: Hashable | None) -> Mixture:
+        if self.open:
+            raise DataError("this mixture has parts left open (NaN): it can start a fit, and no more")
         if label is not None:
             return self.of_group(label)
         if self.weights.ndim == 1 and self.offsets is None:
@@ -208,6 +211,8 @@ class Mixture:
     def marginal(self, dims: Sequence[int], *, group: Hashable | None = None) -> Mixture:
         """The mixture of some of the dimensions, in the order asked for."""
         here, at = self._in_group(group), _dims(dims, self.n_dims)
+        if not at:
+            raise DataError("a marginal needs at least one dimension; got none")
         background = None if here.background is None else here.background.marginal(at)
         return Mixture(here.weights, here.means[:, at], here.covariances[:, at][:, :, at], background=background)
 
@@ -230,6 +235,8 @@ class Mixture:
             raise DataError(
                 f"condition needs values for some of the {self.n_dims} dimensions and must leave others; got {given}"
             )
+        if set(errors or ()) - set(values):
+            raise DataError(f"errors must be those of the values {list(values)}; got errors of {list(errors or ())}")
         sigma = np.array([(errors or {}).get(dim, 0.0) for dim in values], dtype=float)
         point = np.array(list(values.values()), dtype=float)
         if not (np.isfinite(point).all() and np.isfinite(sigma).all() and (sigma >= 0).all()):
@@ -317,11 +324,13 @@ class Mixture:
 
 
 def _check_shapes(mixture: Mixture) -> None:
-    if mixture.means.ndim != 2:
-        raise DataError(f"means must have shape (K, D); got {mixture.means.shape}")
+    if mixture.means.ndim != 2 or 0 in mixture.means.shape:
+        raise DataError(f"means must have shape (K, D), neither of them 0; got {mixture.means.shape}")
     k, d = mixture.means.shape
     labels = None if mixture.group_labels is None else tuple(mixture.group_labels)
     object.__setattr__(mixture, "group_labels", labels)
+    if labels is not None and len(set(labels)) < len(labels):
+        raise DataError(f"group_labels must differ from one another; got {_few(labels)}")
     if labels is not None and mixture.weights.shape == (k,):
         object.__setattr__(mixture, "weights", np.tile(mixture.weights, (len(labels), 1)))
     if mixture.weights.shape != (k,) and (labels is None or mixture.weights.shape != (len(labels), k)):

@@ -134,7 +134,9 @@ class DiagonalNoise:
     def __post_init__(self) -> None:
         bad = np.asarray(self.variances < 0).any(axis=1)
         if bad.any():
-            raise DataError(f"noise must not be negative; it is in {name_rows(bad)}: correct or blank these errors")
+            raise DataError(
+                f"noise must not be negative; it is in {name_rows(np.asarray(bad))}: correct or blank these errors"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ Array = np.ndarray
 
 #: Blocks hold about a sixteenth of the rows, within these bounds on rows and values: their size depends on the rows
 #: alone, so that sums are bit-identical for any number of threads.
-_BLOCKS, _FEWEST_ROWS, _MOST_ROWS, _MOST_VALUES = 16, 1024, 16_384, 1 << 18
+_BLOCKS, _FEWEST_ROWS, _MOST_ROWS, _MOST_VALUES = 16, 2048, 16_384, 1 << 18
 #: Squares and products of a few such values stay finite.
 LARGEST = np.float64(1e50)
 #: A column whose values are all smaller has squares that vanish.

@@ -47,8 +47,10 @@ def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: int |
         backend: "numba", or "reference" (plain NumPy, slow).
         workers: threads; None = all processors. The result does not depend on it.
     """
-    blocks = obs.blocks() if hasattr(obs, "blocks") else as_observations(obs).blocks()
-    parts = map_blocks(lambda block: _stats_of_block(mixture, block, backend), filter(len, blocks), workers)
+    obs = obs if hasattr(obs, "blocks") else as_observations(obs)
+    if isinstance(obs, Observations) and len(obs) * mixture.n_components < _FEW_CELLS:
+        workers = 1
+    parts = map_blocks(lambda block: _stats_of_block(mixture, block, backend), filter(len, obs.blocks()), workers)
     first = next(parts, None)
     if first is None:
         raise DataError("there must be at least one row; got none")

@@ -69,6 +69,8 @@ class Shares(NamedTuple):
 def group_segments(rows: Rows) -> Array:
     """(s, 3) start, stop and group of each run of equal group codes."""
     n = len(rows.groups)
+    if (rows.groups == rows.groups[0]).all():
+        return np.array([[0, n, rows.groups[0]]], dtype=np.int64)
     starts = np.flatnonzero(np.diff(rows.groups, prepend=-1))
     return np.column_stack([starts, np.append(starts[1:], n), rows.groups[starts]]).astype(np.int64)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -77,23 +77,27 @@ class Model:
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (a frozen dataclass sets itself up)
-        if isinstance(self.n_components, bool) or int(self.n_components) != self.n_components or self.n_components < 1:
+        if not _whole(self.n_components):
             raise DataError(f"n_components must be a whole number, 1 or more; got {self.n_components!r}")
         put("n_components", int(self.n_components))
         put("covariance", _choice("covariance", self.covariance, STRUCTURES))
         put("weights", _choice("weights", self.weights, WEIGHTS))
         put("means", _choice("means", self.means, MEANS))
-        put("offsets", Offsets() if self.offsets in ("group", True) else self.offsets or None)
+        put("offsets", _offsets(self.offsets))
         put("prior", _priors(self.prior))
-        frozen = self.frozen or Frozen()
+        if self.background is not None and not isinstance(self.background, UniformBackground):
+            raise DataError(f"background must be a UniformBackground; got {self.background!r}")
+        frozen = Frozen() if self.frozen is None else self.frozen
+        if not isinstance(frozen, Frozen):
+            raise DataError(f"frozen must be a mixsci.Frozen(...); got {self.frozen!r}")
         put("frozen", frozen)
         put("masks", {what: frozen.mask(what, self.n_components) for what in ("weights", "means", "covariances")})
-        if not (np.isfinite(self.floor) and self.floor >= 0):
+        if not (isinstance(self.floor, Real) and np.isfinite(self.floor) and self.floor >= 0):
             raise DataError(f"floor must be finite and not negative; got {self.floor}")
         for prior in self.prior:
             if isinstance(prior, Dirichlet):
                 _require_free_weights(self.weights, "a Dirichlet prior")
-                put("weights", Free(dirichlet=prior.alpha))
+                put("weights", replace(self.weights, dirichlet=prior.alpha))
         self._check_frozen()
 
     def _check_frozen(self) -> None:
@@ -324,17 +328,36 @@ class Model:
 
 
 def _choice(what: str, value: Any, table: dict[str, Any]) -> Any:
-    if not isinstance(value, str):
-        return value
-    if value not in table:
+    if isinstance(value, str) and value in table:
+        return table[value]
+    if isinstance(value, str) or not hasattr(value, "n_free"):
         raise DataError(f"{what} must be one of {', '.join(map(repr, table))} or an object; got {value!r}")
-    return table[value]
+    return value
+
+
+def _whole(value: Any) -> bool:
+    """Whether it is a whole number, 1 or more."""
+    return isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer() and value >= 1
+
+
+def _offsets(offsets: Any) -> Offsets | None:
+    if offsets is None or isinstance(offsets, Offsets):
+        return offsets
+    if offsets is True or (isinstance(offsets, str) and offsets == "group"):
+        return Offsets()
+    raise DataError(f'offsets must be None, "group" or mixsci.Offsets(...); got {offsets!r}')
 
 
 def _priors(prior: Any) -> tuple[Any, ...]:
-    if prior is None:
-        return ()
-    return tuple(prior) if isinstance(prior, Sequence) else (prior,)
+    """The priors as a tuple: at most one on covariances and one on weights."""
+    priors = () if prior is None else tuple(prior) if isinstance(prior, list | tuple) else (prior,)
+    known = [each for each in priors if hasattr(each, "pseudo") or isinstance(each, Dirichlet)]
+    on_weights = sum(isinstance(each, Dirichlet) for each in known)
+    if len(known) < len(priors) or on_weights > 1 or len(known) - on_weights > 1:
+        raise DataError(
+            f"prior must be an object of mixsci.prior, at most one on covariances and one on weights; got {prior!r}"
+        )
+    return priors
 
 
 def _require_free_weights(weights: WeightModel, what: str) -> None:
