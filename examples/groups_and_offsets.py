@@ -22,7 +22,9 @@ print(fit.summary().round(2))
 
 # Components come by falling weight; the labels of the groups stand in fit.mixture.group_labels.
 order = np.argsort(fit.mixture.means[:, 0])
-for label, weights, offset in zip(fit.mixture.group_labels, fit.mixture.weights[:, order], fit.mixture.offsets):
+for label, weights, offset in zip(
+    fit.mixture.group_labels, fit.mixture.weights[:, order], fit.mixture.offsets, strict=True
+):
     g = batches.index(label)
     print(f"{label:9s}  weights {weights.round(2)} (truth {truth.weights[g]})  "
           f"offset {offset.round(2)} (truth {truth.offsets[g]})")  # fmt: skip

@@ -162,7 +162,7 @@ class _Climber:
         """Mean log-likelihood of a mixture."""
         stats = expect(mixture, self.obs)
         _refuse_singular(stats.failures)
-        return stats.log_likelihood / self.n_rows
+        return float(stats.log_likelihood / self.n_rows)
 
     def run(self, mixture: Mixture, held: _Held, protocol: _Protocol) -> _End:
         """Steps until the last gained tol or less."""
@@ -170,7 +170,7 @@ class _Climber:
         gain, n_rows = 2.0 * self.tol, self.n_rows
         while gain > self.tol and len(path) < self.maxiter:
             mixture, log_likelihood = self.step(mixture, held)
-            value = log_likelihood / n_rows
+            value = float(log_likelihood / n_rows)
             gain = value - path[-1] if path else gain
             path.append(value)
             protocol.value(value)
@@ -272,7 +272,7 @@ class _Protocol:
             return
         self.comment(title)
         for k in range(mixture.n_components):
-            self.comment(f"component {k}: amp = {mixture.weights[k]!r}")
+            self.comment(f"component {k}: amp = {float(mixture.weights[k])}")
             self.comment(f"mean = {mixture.means[k].tolist()}")
             self.comment(f"covar = {mixture.covariances[k].tolist()}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -30,7 +31,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     """A Gaussian mixture with the interface of scikit-learn's class of that name, for rows with gaps and errors.
 
     NaN in X is a gap, marginalised. Errors go to the methods: `noise` takes what `Observations` takes, an object of
-    `mixsci.noise` or (n, m, m) covariances. Where metadata are routed, `noise` and `projection` are asked for by default.
+    `mixsci.noise` or (n, m, m) covariances. Where metadata are routed, `noise` and `projection` travel by default.
 
     Args:
         n_components: K.
@@ -151,6 +152,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """
         obs = self._observe(X, noise, projection, groups, sample_weight, reset=True)
         found = self._search(self._model(), obs)
+        self._knew_errors = obs.has_noise
         names = getattr(self, "feature_names_in_", None)
         self.fit_ = found if names is None else replace(found, names=tuple(str(name) for name in names))
         self.weights_, self.means_ = found.mixture.weights, found.mixture.means
@@ -267,6 +269,13 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     ) -> float:
         """Mean log density of the rows with at least one observed value."""
         stats = self._stats(X, noise, projection, sample_weight, groups)
+        if noise is None and self._knew_errors:
+            # Cross-validation that routes no metadata hands errors to fit alone.
+            warnings.warn(
+                "score takes these rows as exact, but fit knew of errors: pass noise=, in cross-validation after "
+                "sklearn.set_config(enable_metadata_routing=True)",
+                stacklevel=2,
+            )
         return stats.log_likelihood / stats.row_weight
 
     def bic(

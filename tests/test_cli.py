@@ -1,10 +1,11 @@
-"""The command line: results on standard output, one line on standard error where input cannot be used, never a traceback."""
+"""The command line: results on standard output; where input cannot be used one line on standard error, no traceback."""
 
 import gzip
 import html.parser
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -216,7 +217,7 @@ def test_a_warning_of_the_fit_is_one_note(monkeypatch):
         ({}, ("-k", "60"), ()),
         ({"b": two_clouds()["a"] * 2}, ("-k", "2"), ()),
         ({"e": -0.1}, ("-k", "2", "--columns", "a", "--errors", "e"), ("negative", "rows 0, 1")),
-        ({"e": changed(4, np.nan)}, ("-k", "1", "--columns", "b", "--errors", "e"), ("b: 1", "row 4", "--missing-error gap")),
+        ({"e": changed(4, np.nan)}, ("-k", "1", "--columns", "b", "--errors", "e"), ("b: 1", "row 4", "gap")),
         ({"e": np.inf}, ("-k", "2", "--columns", "a", "--errors", "e"), ("all are missing",)),
         ({}, ("-k", "2", "--columns", "a,zz"), ("no column zz", "a, b")),
         ({}, ("-k", "2", "--columns", "a,a"), ("a stands twice",)),
@@ -365,6 +366,16 @@ def test_warmup_goes_through_every_kernel(monkeypatch):
 def test_simulated_stars_are_those_of_the_seed(tmp_path):
     assert run("simulate", "stars", "-o", tmp_path / "s.csv", "-n", "20", "--seed", "5").exit_code == 0
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "s.csv"), mx.simulate.star_catalogue(20, rng=5))
+
+
+def test_the_commands_of_the_docs_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pages = [(ROOT / "docs" / name).read_text("utf-8") for name in ("cli.md", "choose.md")]
+    commands = re.findall(r"^mixsci (.+)$", "\n".join(pages), re.MULTILINE)
+    assert len(commands) >= 6
+    pd.read_csv(STARS).to_csv("catalogue.csv", index=False)
+    for command in commands:
+        assert run(*shlex.split(command)).exit_code == 0, command
 
 
 # --- as a process ----------------------------------------------------------------------------------------------------

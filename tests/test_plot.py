@@ -13,6 +13,7 @@ from scipy.integrate import trapezoid
 
 import mixsci as mx
 from mixsci import plot
+from tests.test_docs import run_examples
 
 MIXTURE = mx.Mixture(
     [0.25, 0.75],
@@ -167,6 +168,12 @@ def test_a_picture_is_a_png_that_no_window_shows(fitted):
     picture = mpimg.imread(io.BytesIO(plot.as_png(plot.plot_fit(fit, ax=plot.blank()[0, 0]))))
     assert picture.std() > 0.01
     assert not plt.get_fignums()
+
+
+def test_the_page_of_plots_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_examples("docs/plots.md")
+    assert mpimg.imread(tmp_path / "stars.png").std() > 0.01
 
 
 @pytest.mark.parametrize(

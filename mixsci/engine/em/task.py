@@ -64,10 +64,14 @@ class Task:
     def look(self, rng: np.random.Generator) -> None:
         """Learn the rows' number, groups, spread; refuse what cannot be fitted."""
         labels: dict[Hashable, None] = {}
+        weighted = False
         for block in [self.obs] if isinstance(self.obs, Observations) else self.obs.blocks():
             self.n_rows += len(block)
+            weighted = weighted or block.row_weights is None or bool(block.row_weights.any())
             self.set_aside += int(block.set_aside.sum())
             labels.update(dict.fromkeys(block.group_labels or ()))
+        if self.n_rows and not weighted:
+            raise DataError("at least one row must have a weight above zero; none has")
         self.labels = tuple(labels) or None
         if self.start is not None:
             self._check_start()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg.blas import dsyrk, dtrmm
 from scipy.linalg.lapack import dtrtri
 
 from mixsci.engine.kernels.layout import Array, Parameters, Rows, Shares, Sums, segments, take
 
 _LOG_2PI = np.log(2 * np.pi)
+#: Rows worked on at once: their values stay in the cache.
+_CHUNK = 512
 
 
 def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | None]:
@@ -23,19 +24,24 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
     shares = Shares(np.empty(n), np.empty((n, k)), np.empty(moments), np.empty((*moments, d)))
     pattern, factors = -1, []
     for start, stop, group, code in runs:
-        dims, part = np.flatnonzero(seen[code]), slice(start, stop)
+        dims = np.flatnonzero(seen[code])
         if code != pattern:
             pattern, factors = code, _factors(parameters.covariances, rows.shared_noise, dims)
-        x, means = rows.x[dims, part], parameters.means[:, dims]
-        log_p = _log_densities(x, means, factors) + parameters.log_weights[group][:, None]
         failures += [0 if factor is not None else stop - start for factor in factors]
-        r, log_density = _share(log_p, rows.log_background[part])
-        if keep:
-            shares.log_density[order[part]], shares.responsibilities[order[part]] = log_density, r[:k].T
-        if keep == 2:
-            _keep_moments(shares, order[part], x, means, factors, dims)
-        totals += _weigh(r, log_density, rows.weights[part])
-        _collect((counts[group], g[group], information[group], pull), r[:k], x, means, factors, dims)
+        means, log_weights = parameters.means[:, dims], parameters.log_weights[group][:, None]
+        residuals = _Residuals(k, len(dims))
+        for low in range(start, stop, _CHUNK):
+            part = slice(low, min(low + _CHUNK, stop))
+            x = np.ascontiguousarray(rows.x[dims, part])
+            log_p = log_weights + _log_densities(x, means, factors)
+            r, log_density = _share(log_p, rows.log_background[part])
+            if keep:
+                shares.log_density[order[part]], shares.responsibilities[order[part]] = log_density, r[:k].T
+            if keep == 2:
+                _keep_moments(shares, order[part], x, means, factors, dims)
+            totals += _weigh(r, log_density, rows.weights[part])
+            residuals.add(r[:k], x, means, factors)
+        residuals.spread((counts[group], g[group], information[group], pull), factors, dims)
     h = pull - information.sum(axis=0)
     sums = Sums(counts, g, information, h, totals[0], totals[1], totals[2], failures, rows.weights.sum())
     return sums, shares if keep else None
@@ -56,13 +62,12 @@ def _factors(covariances: Array, noise: Array, dims: Array) -> list[Array | None
 def _log_densities(x: Array, means: Array, factors: list[Array | None]) -> Array:
     """(K, n) log densities of rows x (o, n); -inf where a spread is singular."""
     log_p = np.full((len(factors), x.shape[1]), -np.inf)
-    room = np.empty_like(x)
+    room, whitened = np.empty_like(x), np.empty_like(x)
     for k, factor in enumerate(factors):
         if factor is not None:
-            # Seen from Fortran the rows come first: L (x - mu) is a product with a triangle from the right.
-            residual = np.subtract(x, means[k][:, None], out=room)
-            dtrmm(1.0, factor.T, residual.T, side=1, overwrite_b=True)
-            square = np.einsum("an,an->n", residual, residual)
+            # NumPy's products let other threads run meanwhile; SciPy's triangular ones do not.
+            z = np.matmul(factor, np.subtract(x, means[k][:, None], out=room), out=whitened)
+            square = np.einsum("an,an->n", z, z)
             log_p[k] = np.log(np.diag(factor)).sum() - 0.5 * (len(x) * _LOG_2PI + square)
     return log_p
 
@@ -84,25 +89,35 @@ def _weigh(r: Array, log_density: Array, weights: Array) -> Array:
     return np.array([np.sum(weights[weights > 0] * log_density[weights > 0]), entropy, r[-1].sum()])
 
 
-def _collect(
-    sums: tuple[Array, ...], r: Array, x: Array, means: Array, factors: list[Array | None], dims: Array
-) -> None:
-    """Add the sums of one segment to counts, g, F and r R'u u'R: moments of the residuals, mapped by the precision."""
-    counts, g, information, pull = sums
-    at = np.ix_(dims, dims)
-    room = np.empty_like(x)
-    for k, factor in enumerate(factors):
-        if factor is None:
-            continue
-        count, root = r[k].sum(), np.sqrt(r[k])
-        residual = np.subtract(x, means[k][:, None], out=room)
-        residual *= root
-        half = dsyrk(1.0, residual.T, trans=1)
-        precision = factor.T @ factor
-        counts[k] += count
-        g[k, dims] += precision @ (residual @ root)
-        information[k][at] += count * precision
-        pull[k][at] += precision @ (half + np.triu(half, 1).T) @ precision
+class _Residuals:
+    """Moments of the residuals x - mu of one segment, r-weighted: count (K,), first (K, o), second (K, o, o)."""
+
+    def __init__(self, k: int, o: int) -> None:
+        self.count, self.first, self.second = np.zeros(k), np.zeros((k, o)), np.zeros((k, o, o))
+
+    def add(self, r: Array, x: Array, means: Array, factors: list[Array | None]) -> None:
+        """Add rows x (o, n) with responsibilities r (K, n)."""
+        room = np.empty_like(x)
+        for k, factor in enumerate(factors):
+            if factor is not None:
+                root = np.sqrt(r[k])
+                residual = np.subtract(x, means[k][:, None], out=room)
+                residual *= root
+                self.count[k] += r[k].sum()
+                self.first[k] += residual @ root
+                self.second[k] += residual @ residual.T
+
+    def spread(self, sums: tuple[Array, ...], factors: list[Array | None], dims: Array) -> None:
+        """Add what they say to counts, g, F and r R'u u'R: the moments seen through the precision."""
+        counts, g, information, pull = sums
+        at = np.ix_(dims, dims)
+        for k, factor in enumerate(factors):
+            if factor is not None:
+                precision = factor.T @ factor
+                counts[k] += self.count[k]
+                g[k, dims] += precision @ self.first[k]
+                information[k][at] += self.count[k] * precision
+                pull[k][at] += precision @ self.second[k] @ precision
 
 
 def _keep_moments(
