@@ -1,5 +1,6 @@
 """The command line: results on standard output; where input cannot be used one line on standard error, no traceback."""
 
+import dataclasses
 import gzip
 import html.parser
 import json
@@ -195,6 +196,17 @@ def test_a_warning_of_the_fit_is_one_note(monkeypatch):
     assert Outcome.MAX_ITER.value in done.stdout
 
 
+def test_an_interrupted_fit_is_shown_and_ends_with_1(table, monkeypatch):
+    import mixsci.engine.em.fit as module
+
+    whole = module.fit
+    cut = lambda *given, **options: dataclasses.replace(whole(*given, **options), outcome=Outcome.INTERRUPTED)  # noqa: E731
+    monkeypatch.setattr(module, "fit", cut)
+    done = run("fit", table(), "-k", "2")
+    assert done.exit_code == 1
+    assert Outcome.INTERRUPTED.value in done.stdout
+
+
 # --- input that cannot be used ---------------------------------------------------------------------------------------
 
 
@@ -246,7 +258,7 @@ def test_bad_values_and_settings_are_one_line(table, columns, options, words):
         ("numbers.csv", b"1,2\n3,4\n", ("must name the columns",)),
         ("hash.txt", b"# a b\n1 2\n3 4\n", ("without a #",)),
         ("twice.csv", b"a,a\n1,2\n3,4\n", ("a stands twice",)),
-        ("cut.csv.gz", gzip.compress(b"a,b\n1,2\n")[:-9], ("cut.csv.gz",)),
+        ("cut.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], ("cut.csv.gz",)),
         ("plain.csv.gz", b"a,b\n1,2\n", ("gzip",)),
         ("cut.json", b"{", ("cannot be read",)),
         ("number.json", b"3", ("cannot be read",)),
@@ -255,6 +267,7 @@ def test_bad_values_and_settings_are_one_line(table, columns, options, words):
         ("one.csv", b"a,b\n1,2\n", ()),
         ("two.csv", b"a,b\n1,2\n3,4\n", ()),
     ],
+    ids=lambda value: value if isinstance(value, str) else "-",
 )
 def test_files_that_are_no_such_table_are_one_line(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)

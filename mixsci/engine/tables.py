@@ -28,6 +28,8 @@ def as_numbers(table: Any, what: str) -> Numbers:
     if hasattr(table, "columns") and hasattr(table, "to_numpy"):
         names = tuple(str(name) for name in table.columns)
         _refuse_text(table, what)
+        if any(dtype.kind == "O" for dtype in table.dtypes):
+            return Numbers(_from_objects(table.to_numpy(dtype=object), what), names)
         return Numbers(table.to_numpy(dtype=float, na_value=np.nan), names)
     if hasattr(table, "to_numpy"):
         table = table.to_numpy()

@@ -7,7 +7,7 @@ import numpy as np
 from mixsci.engine.kernels import soa
 from mixsci.engine.kernels.layout import Parameters, Rows, Sums, segments, take, unpack
 
-_CACHE_BYTES = 28_000
+_BLOCK = 192
 
 
 def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, None]:
@@ -28,7 +28,7 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, None]:
     totals, failures = np.zeros(3), np.zeros(k, dtype=np.int64)
     soa.grouped(
         rows.x, rows.shared_noise, rows.weights, rows.log_background, runs, seen, *parameters,
-        _block_size(len(rows.x), k), counts, g, f, q, totals, failures,
+        _BLOCK, counts, g, f, q, totals, failures,
     )  # fmt: skip
     f = unpack(f, d)
     return Sums(
@@ -42,8 +42,3 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, None]:
         failures,
         rows.weights.sum(),
     ), None
-
-
-def _block_size(m: int, k: int) -> int:
-    """Rows in a block: as many, in eights, as keep the whitened residuals of all components in the nearest cache."""
-    return int(np.clip(_CACHE_BYTES // (8 * (k * (m + 2) + m + 8)) // 8 * 8, 32, 128))

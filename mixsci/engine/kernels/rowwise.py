@@ -54,4 +54,4 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
 def _block_size(m: int, d: int, k: int) -> int:
     """Rows in a block: as many, in eights, as keep the per-component results in the cache."""
     per_row = 8 * (k * (d + d * (d + 1) // 2 + 2) + m * (m + 1) // 2 + m * (d + 3) + 10)
-    return int(np.clip(_CACHE_BYTES // per_row // 8 * 8, 8, 128))
+    return int(np.clip(_CACHE_BYTES // per_row // 8 * 8, 8, 192))

@@ -1,0 +1,84 @@
+"""One map over blocks: in order, a few ahead, errors where they belong."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+import mixsci as mx
+from mixsci.engine.execution import map_blocks, thread_count
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_results_come_in_the_order_of_the_items(workers):
+    def slow(i):
+        time.sleep(0.002 * (i % 3))
+        return i * i
+
+    assert list(map_blocks(slow, range(40), workers)) == [i * i for i in range(40)]
+    assert list(map_blocks(slow, [], workers)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_items_are_taken_a_few_ahead_only(workers):
+    taken = []
+
+    def endless():
+        for i in itertools.count():
+            taken.append(i)
+            yield i
+
+    results = map_blocks(lambda i: i, endless(), workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    results.close()
+    assert len(taken) <= 3 * workers + 4
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_in_a_block_reaches_the_caller(workers):
+    def fails(i):
+        if i == 5:
+            raise TypeError("this block is broken")
+        return i
+
+    with pytest.raises(TypeError, match="this block is broken"):
+        list(map_blocks(fails, range(20), workers))
+
+
+def test_an_error_of_the_source_is_not_taken_for_no_rows():
+    def broken():
+        raise TypeError("the reader is broken")
+        yield
+
+    mixture = mx.Mixture([1.0], [[0.0]], [[[1.0]]])
+    with pytest.raises(TypeError, match="the reader is broken"):
+        mx.expect(mixture, mx.from_blocks(broken))
+
+
+def test_threads_really_work_side_by_side():
+    meeting = threading.Barrier(3, timeout=20)
+    assert sorted(map_blocks(lambda _: meeting.wait(), range(3), 3)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_blas_keeps_to_one_thread_inside_blocks(workers):
+    def threads_of_blas(_):
+        return max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+
+    assert set(map_blocks(threads_of_blas, range(4), workers)) == {1}
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "two", True])
+def test_workers_must_be_a_number_of_threads(workers):
+    with pytest.raises(mx.DataError, match="workers must be a number of threads"):
+        thread_count(workers)
+
+
+def test_whole_numbers_of_any_type_are_threads():
+    assert thread_count(np.int64(3)) == 3
+    assert thread_count(None) >= 1
