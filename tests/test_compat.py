@@ -9,6 +9,7 @@ from scipy.stats import multivariate_normal
 
 import mixsci as mx
 from mixsci.compat import XDGMM, extreme_deconvolution
+from tests.test_docs import run_examples
 
 N, K = 120, 3
 
@@ -359,3 +360,11 @@ def test_xdgmm_takes_gaps_and_projections():
 def test_xdgmm_must_be_fitted_first():
     with pytest.raises(mx.DataError, match="call fit first"):
         XDGMM().sample()
+
+
+def test_the_page_of_the_docs_runs():
+    names = run_examples("docs/compat.md")
+    np.testing.assert_allclose(names["xmean"], [[1.0, -2.0]], atol=0.3)
+    np.testing.assert_allclose(names["fit"].mixture.means, names["xmean"], atol=0.01)
+    np.testing.assert_allclose(names["xd"].mu, names["xmean"], atol=0.01)
+    assert names["loglike"] == pytest.approx(names["fit"].log_likelihood / 500, abs=1e-4)

@@ -28,7 +28,7 @@ def hipparcos(real_data):
     return x, covariances, np.stack([along_l, along_b], axis=1)
 
 
-# --- Bovy, Hogg & Roweis (2009): ten components behind 11 865 stars ----------------------------------------------------
+# --- Bovy, Hogg & Roweis (2009): ten components behind 11 865 stars ---------------------------------------------------
 
 
 @pytest.fixture
@@ -44,7 +44,9 @@ def test_log_likelihood_at_the_published_parameters(hipparcos, ten):
     obs = mx.Observations(x, covariances, projection)
     mean = mx.expect(mx.Mixture(*parameters), obs).log_likelihood / len(x)
     assert mean == pytest.approx(-8.75629300973195, abs=1e-10)
-    assert extreme_deconvolution(x, covariances, *parameters, projection, likeonly=True) == pytest.approx(mean, abs=1e-12)
+    assert extreme_deconvolution(x, covariances, *parameters, projection, likeonly=True) == pytest.approx(
+        mean, abs=1e-12
+    )
 
 
 def test_twenty_steps_with_w_of_four(hipparcos, ten):
@@ -77,7 +79,7 @@ def test_fit_needs_at_most_half_the_passes_of_plain_em(hipparcos, ten):
     assert half.log_likelihood >= wanted
 
 
-# --- Hogg et al. (2005): disk and halo behind 20 subsamples by colour --------------------------------------------------
+# --- Hogg et al. (2005): disk and halo behind 20 subsamples by colour -------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ def test_the_twenty_published_fits_by_fit(subsamples):
         np.testing.assert_array_equal(found.mixture.covariances[1], start[2][1])
 
 
-# --- The example in the documentation of the C package -----------------------------------------------------------------
+# --- The example in the documentation of the C package ----------------------------------------------------------------
 
 
 def listed():
@@ -157,7 +159,7 @@ def _from_variances(x, variances, projection):
     return x, mx.noise.from_variances(variances), projection
 
 
-# --- Tully & Fisher: one degenerate ellipse ----------------------------------------------------------------------------
+# --- Tully & Fisher: one degenerate ellipse ---------------------------------------------------------------------------
 
 RELATION = {
     "B": (-8.04, -19.77),
@@ -203,7 +205,7 @@ def test_tully_fisher_by_fit(real_data, band, wanted):
     assert zero_point == pytest.approx(wanted[1], abs=0.01)
 
 
-# --- scikit-learn on complete data -------------------------------------------------------------------------------------
+# --- scikit-learn on complete data ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
@@ -211,7 +213,12 @@ def test_parameters_are_those_of_scikit_learn(covariance_type):
     rng = np.random.default_rng(7)
     centres = np.array([[-3.0, 0.0, 1.0], [1.0, 2.0, 0.0], [3.0, -2.0, -1.0]])
     X = centres[rng.integers(3, size=600)] + rng.normal(size=(600, 3)) * [1.0, 0.7, 1.3]
-    precision = {"full": np.tile(np.eye(3), (3, 1, 1)), "tied": np.eye(3), "diag": np.ones((3, 3)), "spherical": np.ones(3)}
+    precision = {
+        "full": np.tile(np.eye(3), (3, 1, 1)),
+        "tied": np.eye(3),
+        "diag": np.ones((3, 3)),
+        "spherical": np.ones(3),
+    }
     settings = {
         "covariance_type": covariance_type, "reg_covar": 0.0, "tol": 1e-12, "max_iter": 20_000, "n_init": 1,
         "weights_init": np.full(3, 1 / 3), "means_init": 0.8 * centres, "precisions_init": precision[covariance_type],

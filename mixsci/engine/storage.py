@@ -9,7 +9,6 @@ import dataclasses
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -30,13 +29,12 @@ def write(path: str | os.PathLike[str], value: Any) -> None:
     """Write a value to a file, whole or not at all: a crash leaves the old file."""
     path = Path(path)
     text = json.dumps({"format": FORMAT, "version": VERSION, "content": encode(value)}, allow_nan=False)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -58,7 +56,7 @@ def read(path: str | os.PathLike[str], registry: Registry) -> Any:
         )
     try:
         return decode(whole["content"], registry)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise FormatError(f"{path} is damaged: {error}") from None
 
 

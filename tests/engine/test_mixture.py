@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from scipy.integrate import dblquad, quad
+from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
 import mixsci as mx
@@ -69,10 +69,11 @@ def test_a_component_without_spread_is_a_step():
 
 
 def test_a_marginal_is_the_integral_over_the_rest():
-    marginal = MIXTURE.marginal([2])
+    marginal, side = MIXTURE.marginal([2]), np.arange(-12.0, 12.0, 0.1)
+    a, b = np.meshgrid(side, side)
     for t in (-1.0, 0.3, 2.0):
-        whole, _ = dblquad(lambda a, b: density(MIXTURE, [a, b, t]), -12, 12, -12, 12, epsabs=1e-9)  # noqa: B023
-        assert np.exp(marginal.log_density([[t]])[0]) == pytest.approx(whole, rel=1e-6)
+        whole = density(MIXTURE, np.stack([a, b, np.full(a.shape, t)], axis=-1)).sum() * 0.1**2
+        assert np.exp(marginal.log_density([[t]])[0]) == pytest.approx(whole, rel=1e-9)
     swapped = MIXTURE.marginal([1, 0])
     np.testing.assert_array_equal(swapped.means, MEANS[:, [1, 0]])
     np.testing.assert_array_equal(swapped.covariances[:, 0, 1], COVARIANCES[:, 1, 0])

@@ -16,8 +16,14 @@ from mixsci.engine.em.archive import REGISTRY
 from tests.problems import random_problem
 
 
+def plain(value):
+    """A NumPy scalar as the number it is."""
+    return value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
+
+
 def identical(a, b):
     """Equality to the last bit, through arrays and dataclasses."""
+    a, b = map(plain, (a, b))
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
     if is_dataclass(a):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -47,12 +48,12 @@ class Anderson:
 
     def leap(self) -> Array:
         """The step (p,) from the newest point: to where the EM step is predicted to vanish, or a stride ahead."""
-        return self._stride() if self.rising else self._target()
+        return self._stride() if self.rising else self._target
 
     @property
     def rising(self) -> bool:
         """Whether the predicted fixed point lies behind: EM steps grow, as where the objective leaves a saddle."""
-        return self.ready and float((self._target() / self.sizes) @ (self.steps[-1] / self.sizes)) <= 0
+        return self.ready and float((self._target / self.sizes) @ (self.steps[-1] / self.sizes)) <= 0
 
     def judged(self, *, accepted: bool) -> Anderson:
         """The memory after a leap: strides get longer where they gain, shorter where they lose."""
@@ -60,6 +61,7 @@ class Anderson:
             return self
         return replace(self, reach=self.reach * 4.0 if accepted else max(self.reach / 4.0, 2.0))
 
+    @cached_property
     def _target(self) -> Array:
         newest = self.steps[-1]
         bends, moves = np.diff(self.steps, axis=0) / self.sizes, np.diff(self.points, axis=0) / self.sizes

@@ -15,7 +15,7 @@ from mixsci.engine.em.acceleration import Anderson
 from mixsci.engine.em.state import Outcome, State
 from mixsci.engine.em.stopping import LOOK_BACK, accelerated_gap, aitken_gap, stands_still
 from mixsci.engine.evaluate import evaluate
-from mixsci.engine.execution import map_blocks
+from mixsci.engine.execution import map_blocks, thread_count
 from mixsci.engine.mixture import Mixture, all_above
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.statistics import Stats
@@ -48,9 +48,10 @@ def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: int |
         workers: threads; None = all processors. The result does not depend on it.
     """
     obs = obs if hasattr(obs, "blocks") else as_observations(obs)
+    threads = thread_count(workers)
     if isinstance(obs, Observations) and len(obs) * mixture.n_components < _FEW_CELLS:
-        workers = 1
-    parts = map_blocks(lambda block: _stats_of_block(mixture, block, backend), filter(len, obs.blocks()), workers)
+        threads = 1
+    parts = map_blocks(lambda block: _stats_of_block(mixture, block, backend), filter(len, obs.blocks()), threads)
     first = next(parts, None)
     if first is None:
         raise DataError("there must be at least one row; got none")

@@ -292,8 +292,8 @@ def _watch(states: Iterator[State], tol: float, max_iter: int, history: list[flo
     except CollapseError as collapse:
         if state is None:
             raise DataError(
-                f"the spread of component {collapse.component} of the start is singular and rows carry no noise there: "
-                "give it a larger covariance, or the model a floor"
+                f"component {collapse.component} begins without spread, and rows carry no noise there: use fewer components, "
+                "a floor, a prior, or a start with a larger covariance"
             ) from None
         return Ended(state, Outcome.COLLAPSED, tuple(history), collapse.component)
     raise RuntimeError("a climb goes on for ever")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -58,13 +59,13 @@ class Families:
 
     def numbers(self, matrices: Array) -> Array:
         """The free numbers of matrices (f, D, D), (f, p)."""
-        a, b = np.tril_indices(matrices.shape[-1])
+        a, b = _lower(matrices.shape[-1])
         return matrices[:, a, b]
 
     def matrices(self, numbers: Array, d: int) -> Array:
         """Matrices (f, D, D) from their free numbers (f, p)."""
         out = np.zeros((len(numbers), d, d))
-        a, b = np.tril_indices(d)
+        a, b = _lower(d)
         out[:, a, b] = numbers
         out[:, b, a] = numbers
         return out
@@ -146,24 +147,23 @@ class Scaled(Families):
 
     Args:
         factors: (K,) c_k > 0.
-        families: (K,) codes 0, 1, ... of the base matrix B_f each component uses; None = one for all.
+        codes: (K,) number 0, 1, ... of the base matrix B_f each component uses; None = one for all.
 
     Raises:
-        DataError: factors that are not positive, or families that do not match them.
+        DataError: factors that are not positive, or codes that do not match them.
     """
 
-    tied: bool = True
-    factors: Sequence[float] = ()
+    tied: bool = field(init=False, default=True)
+    factors: Sequence[float]
     codes: Sequence[int] | None = None
 
-    def __init__(self, factors: Sequence[float], families: Sequence[int] | None = None) -> None:
-        factors = tuple(float(factor) for factor in factors)
+    def __post_init__(self) -> None:
+        factors = tuple(float(factor) for factor in self.factors)
         if not factors or min(factors) <= 0 or not np.isfinite(factors).all():
             raise DataError(f"factors of scaled covariances must be positive and finite; got {factors}")
-        codes = None if families is None else tuple(int(code) for code in families)
+        codes = None if self.codes is None else tuple(int(code) for code in self.codes)
         if codes is not None and (len(codes) != len(factors) or sorted(set(codes)) != list(range(max(codes) + 1))):
-            raise DataError(f"families must give each of the {len(factors)} components a code 0, 1, ...; got {codes}")
-        object.__setattr__(self, "tied", True)
+            raise DataError(f"codes must give each of the {len(factors)} components a number 0, 1, ...; got {codes}")
         object.__setattr__(self, "factors", factors)
         object.__setattr__(self, "codes", codes)
 
@@ -281,6 +281,11 @@ def keep_inside(matrices: Array, like: Array) -> Array:
     colour = (vectors * root[:, None, :]) @ turn
     kept = (colour * np.maximum(inside, _INSIDE)[:, None, :]) @ colour.transpose(0, 2, 1) * units
     return (kept + kept.transpose(0, 2, 1)) / 2
+
+
+@cache
+def _lower(d: int) -> tuple[Array, Array]:
+    return np.tril_indices(d)
 
 
 def _pool(values: Array, codes: Array) -> Array:
