@@ -2,6 +2,15 @@
 
 They are for code that exists. In new code `mixsci.fit` finds its own start, keeps gaps apart from errors and says how
 it ended.
+
+Example:
+    >>> import numpy as np
+    >>> from mixsci.compat import extreme_deconvolution
+    >>> ydata, variances = np.array([[1.0], [2.0], [3.0], [4.0]]), np.full((4, 1), 0.01)
+    >>> xamp, xmean, xcovar = np.ones(1), np.zeros((1, 1)), np.ones((1, 1, 1))
+    >>> loglike = extreme_deconvolution(ydata, variances, xamp, xmean, xcovar)
+    >>> xmean.round(2)
+    array([[2.5]])
 """
 
 from __future__ import annotations
@@ -33,26 +42,13 @@ Array = np.ndarray
 Flags = bool | Sequence[bool] | None
 
 
+# Flags are positional there, so they are positional here.
 def extreme_deconvolution(
-    ydata: Any,
-    ycovar: Any,
-    xamp: Array,
-    xmean: Array,
-    xcovar: Array,
-    projection: Any = None,
-    weight: Any = None,
-    fixamp: Flags = None,
-    fixmean: Flags = None,
-    fixcovar: Flags = None,
-    tol: float = 1.0e-6,
-    maxiter: int = int(1e9),
-    w: float = 0.0,
-    logfile: str | Path | None = None,
-    splitnmerge: int = 0,
-    maxsnm: bool = False,  # noqa: FBT001, FBT002 (positional there, so positional here)
-    likeonly: bool = False,  # noqa: FBT001, FBT002 (the same)
-    logweight: bool = False,  # noqa: FBT001, FBT002 (the same)
-) -> float:
+    ydata: Any, ycovar: Any, xamp: Array, xmean: Array, xcovar: Array, projection: Any = None, weight: Any = None,
+    fixamp: Flags = None, fixmean: Flags = None, fixcovar: Flags = None, tol: float = 1.0e-6, maxiter: int = int(1e9),
+    w: float = 0.0, logfile: str | Path | None = None, splitnmerge: int = 0, maxsnm: bool = False,  # noqa: FBT001, FBT002
+    likeonly: bool = False, logweight: bool = False,  # noqa: FBT001, FBT002
+) -> float:  # fmt: skip
     """Mean log-likelihood before the last step of EM; xamp, xmean and xcovar are overwritten with the mixture found.
 
     The function of the C package of that name (Bovy, Hogg & Roweis 2011), step by step: plain EM, which stops as soon
@@ -68,48 +64,30 @@ def extreme_deconvolution(
     Args:
         ydata: (N, dy) values.
         ycovar: (N, dy, dy) error covariances, or (N, dy) error *variances*, in squared units of ydata.
-        xamp: (K,) initial amplitudes, overwritten.
-        xmean: (K, dx) initial means, overwritten.
-        xcovar: (K, dx, dx) initial covariances, upper triangles of which count; overwritten.
+        xamp, xmean, xcovar: (K,), (K, dx), (K, dx, dx) initial mixture, overwritten; upper triangles of xcovar count.
         projection: (N, dy, dx) what each row sees of its latent point; None = the identity.
-        weight: (N,) multiplies the log-likelihood of each row.
+        weight: (N,) multiplies the log-likelihood of each row. logweight: it holds logarithms.
         fixamp, fixmean, fixcovar: None, a truth value, or K of them: what keeps its initial value.
-        tol: absolute, on the mean log-likelihood.
-        maxiter: steps at most, in each climb.
+        tol: absolute, on the mean log-likelihood. maxiter: steps at most, in each climb.
         w: covariances are (scatter + w I) / (rows + 1), in squared units of xmean; 0 = scatter / rows.
         logfile: `<logfile>_c.log` gets a protocol appended, `<logfile>_loglike.log` the path of the climbs kept.
         splitnmerge: how far down the list of Ueda et al. (2000) to try merging two components and splitting a third.
         maxsnm: try the whole list, K(K-1)(K-2)/2.
         likeonly: return the mean log-likelihood of the start and change nothing.
-        logweight: weight holds logarithms.
 
     Raises:
         DataError: rows that cannot be used, or arrays that cannot be overwritten.
-
-    Example:
-        >>> import numpy as np
-        >>> from mixsci.compat import extreme_deconvolution
-        >>> sigma = np.array([[0.1], [0.2], [0.1], [0.2]])
-        >>> xamp, xmean, xcovar = np.ones(1), np.zeros((1, 1)), np.ones((1, 1, 1))
-        >>> loglike = extreme_deconvolution(np.array([[1.0], [2.0], [3.0], [4.0]]), sigma**2, xamp, xmean, xcovar)
-        >>> xmean.round(2)
-        array([[2.5]])
     """
     _refuse_unwritable(xamp=xamp, xmean=xmean, xcovar=xcovar)
-    held = _Held(*(_flags(name, flags, len(xamp)) for name, flags in _names(fixamp, fixmean, fixcovar)))
+    k = len(xamp)
+    held = _Held(_flags("fixamp", fixamp, k), _flags("fixmean", fixmean, k), _flags("fixcovar", fixcovar, k))
     row_weights = None if weight is None else np.exp(weight) if logweight else weight
     obs = Observations(ydata, _noise_of(ycovar), projection, row_weights)
-    start = _start(_amplitudes(xamp, held.weights), xmean, xcovar)
     climber = _Climber(obs, held, w, tol, maxiter)
+    start = _start(_amplitudes(xamp, held.weights), xmean, xcovar)
     if likeonly:
         return climber.value(start)
-    with _Protocol.at(logfile) as protocol:
-        protocol.mixture("start", start)
-        end = climber.run(start, held, protocol)
-        protocol.keep(end)
-        depth = len(xamp) * (len(xamp) - 1) * (len(xamp) - 2) // 2 if maxsnm else splitnmerge
-        end = climber.split_and_merge(end, depth, protocol)
-        protocol.mixture("end", end.mixture)
+    end = climber.climb(start, k * (k - 1) * (k - 2) // 2 if maxsnm else splitnmerge, logfile)
     xamp[...], xmean[...], xcovar[...] = end.mixture.weights, end.mixture.means, end.mixture.covariances
     return end.path[-1] if end.path else climber.value(start)
 
@@ -163,6 +141,16 @@ class _Climber:
         stats = expect(mixture, self.obs)
         _refuse_singular(stats.failures)
         return float(stats.log_likelihood / self.n_rows)
+
+    def climb(self, start: Mixture, depth: int, logfile: str | Path | None) -> _End:
+        """The end of the climb from a start, and of those that split and merge."""
+        with _Protocol.at(logfile) as protocol:
+            protocol.mixture("start", start)
+            end = self.run(start, self.held, protocol)
+            protocol.keep(end)
+            end = self.split_and_merge(end, depth, protocol)
+            protocol.mixture("end", end.mixture)
+        return end
 
     def run(self, mixture: Mixture, held: _Held, protocol: _Protocol) -> _End:
         """Steps until the last gained tol or less."""
@@ -275,10 +263,6 @@ class _Protocol:
             self.comment(f"component {k}: amp = {float(mixture.weights[k])}")
             self.comment(f"mean = {mixture.means[k].tolist()}")
             self.comment(f"covar = {mixture.covariances[k].tolist()}")
-
-
-def _names(fixamp: Flags, fixmean: Flags, fixcovar: Flags) -> tuple[tuple[str, Flags], ...]:
-    return ("fixamp", fixamp), ("fixmean", fixmean), ("fixcovar", fixcovar)
 
 
 def _flags(name: str, flags: Flags, k: int) -> Array:

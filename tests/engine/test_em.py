@@ -372,7 +372,7 @@ def test_ctrl_c_while_starting_ends_the_fit(monkeypatch, number):
 @pytest.mark.parametrize("stops", [(5,), (2, 9)])
 def test_a_resumed_fit_is_the_uninterrupted_one_bit_for_bit(tmp_path, accelerate, stops):
     rng = np.random.default_rng(3)
-    x = rng.normal(size=(300, 2)) + 1.5 * rng.integers(2, size=(300, 1))
+    x = rng.normal(size=(300, 2)) + 4.0 * rng.integers(2, size=(300, 1))
     x[rng.random(x.shape) < 0.1] = np.nan
     obs = mx.Observations(x, mx.noise.from_errors([0.3, 0.2]))
     settings = dict(tol=1e-7, accelerate=accelerate, starts=2)
@@ -487,13 +487,13 @@ def test_an_empty_component_is_named():
 def test_a_start_that_has_collapsed_is_refused():
     x = np.random.default_rng(0).normal(size=(20, 2))
     start = mx.Mixture([0.5, 0.5], [[0.0, 0.0], [1.0, 1.0]], np.zeros((2, 2, 2)))
-    with pytest.raises(mx.DataError, match="component 0 of the start is singular"):
+    with pytest.raises(mx.DataError, match="component 0 begins without spread"):
         mx.fit(mx.Model(2), x, start=start)
 
 
 def test_iterate_ends_with_a_warning_where_a_component_collapses():
-    x, _ = COLLAPSES["a cluster of one point"]
-    start = mx.Mixture([0.9, 0.1], [[0.0, 0.0], [1e8, 1e8]], np.tile(np.eye(2), (2, 1, 1)))
+    x = np.vstack([np.random.default_rng(0).normal(size=(30, 2)), [[100.0, 100.0]]])
+    start = mx.Mixture([0.9, 0.1], [[0.0, 0.0], [100.0, 100.0]], np.tile(np.eye(2), (2, 1, 1)))
     with pytest.warns(mx.ConvergenceWarning, match="component 1"):
         states = list(itertools.islice(mx.iterate(mx.Model(2), x, start=start), 50))
     assert all(np.isfinite(state.objective) for state in states)

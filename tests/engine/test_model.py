@@ -221,6 +221,18 @@ def test_lambda_is_unbiased_with_gaps_noise_and_groups(rate):
     assert abs(z_score("tail", rate, runs=10, hard=True)) < 4
 
 
+def test_shared_weights_are_those_of_all_groups_together():
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=300) + 3 * rng.integers(2, size=300))[:, None]
+    groups = rng.integers(3, size=300)
+    start = mx.Mixture([0.5, 0.5], [[-1.0], [4.0]], np.ones((2, 1, 1)))
+    one = mx.fit(mx.Model(2), x, start=start, tol=1e-10)
+    shared = mx.fit(mx.Model(2, weights=mx.weights.Free(shared=True)), mx.Observations(x, groups=groups), start=start, tol=1e-10)
+    assert shared.log_likelihood == pytest.approx(one.log_likelihood, abs=1e-6)
+    np.testing.assert_allclose(shared.mixture.weights, np.tile(one.mixture.weights, (3, 1)), atol=1e-4)
+    assert shared.n_free == one.n_free
+
+
 # --- priors ----------------------------------------------------------------------------------------------------------
 
 
@@ -286,7 +298,8 @@ def test_offsets_of_one_group_change_nothing(seed):
     obs, start = rows_and_start(seed)
     one = mx.Observations(obs.x, obs.noise, row_weights=obs.row_weights, groups=["all"] * len(obs))
     grouped = mx.Mixture(start.weights, start.means, start.covariances, group_labels=("all",), offsets=np.zeros((1, 2)))
-    a, b = (mx.fit(mx.Model(3, offsets=offsets), rows, start=mixture, tol=1e-12) for offsets, rows, mixture in ((None, obs, start), ("group", one, grouped)))
+    a = mx.fit(mx.Model(3, floor=0.05), obs, start=start, tol=1e-10)
+    b = mx.fit(mx.Model(3, floor=0.05, offsets="group"), one, start=grouped, tol=1e-10)
     assert b.log_likelihood == pytest.approx(a.log_likelihood, abs=1e-6)
     np.testing.assert_allclose(b.mixture.offsets, 0.0, atol=1e-12)
     assert b.n_free == a.n_free
@@ -385,6 +398,7 @@ BAD = {
     "an array as offsets": (lambda: mx.Model(2, offsets=np.zeros((2, 1))), 'offsets must be None, "group" or'),
     "true background": (lambda: mx.Model(2, background=True), "background must be a UniformBackground"),
     "a number as prior": (lambda: mx.Model(2, prior=4.0), "prior must be an object of mixsci.prior"),
+    "too few degrees of freedom": (lambda: mx.prior.InverseWishart(dof=-9.0).resolve(np.ones(2), 3), r"needs dof \+ D \+ 1 > 0"),
     "two priors on covariances": (lambda: mx.Model(2, prior=[mx.prior.Bovy(1), mx.prior.InverseWishart()]), "at most one on covariances"),
     "true frozen": (lambda: mx.Model(2, frozen=True), "frozen must be"),
     "a mask of others": (lambda: mx.Model(2, frozen=mx.Frozen(means=[True] * 3)), r"frozen means .* got shape \(3,\)"),

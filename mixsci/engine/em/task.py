@@ -222,10 +222,8 @@ class Task:
             given = np.atleast_2d(start.weights)
             weights, rates = self.model.weights.maximise(given, given if rates is None else weights, rates, none)
         else:
-            packed = self.model.weights.pack(np.atleast_2d(start.weights), np.atleast_1d(start.rates), none)
-            weights, rates = self.model.weights.unpack(
-                packed, np.atleast_2d(start.weights), np.atleast_1d(start.rates), none
-            )
+            given, known = np.atleast_2d(start.weights), np.broadcast_to(start.rates, groups)
+            weights, rates = self.model.weights.unpack(self.model.weights.pack(given, known, none), given, known, none)
         grouped = start.weights.ndim == 2
         return replace(
             start, weights=weights if grouped else weights[0], rates=rates if grouped or rates is None else rates[0]
@@ -292,8 +290,8 @@ def _watch(states: Iterator[State], tol: float, max_iter: int, history: list[flo
     except CollapseError as collapse:
         if state is None:
             raise DataError(
-                f"component {collapse.component} begins without spread, and rows carry no noise there: use fewer components, "
-                "a floor, a prior, or a start with a larger covariance"
+                f"component {collapse.component} begins without spread, and rows carry no noise there: use fewer "
+                "components, a floor, a prior, or a start with a larger covariance"
             ) from None
         return Ended(state, Outcome.COLLAPSED, tuple(history), collapse.component)
     raise RuntimeError("a climb goes on for ever")

@@ -9,7 +9,7 @@ from mixsci.engine.kernels.layout import Array, Parameters, Rows, Shares, Sums, 
 
 _LOG_2PI = np.log(2 * np.pi)
 #: Rows worked on at once: their values stay in the cache.
-_CHUNK = 512
+_CHUNK = 2048
 
 
 def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | None]:

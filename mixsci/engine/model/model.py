@@ -86,10 +86,10 @@ class Model:
         put("offsets", _offsets(self.offsets))
         put("prior", _priors(self.prior))
         if self.background is not None and not isinstance(self.background, UniformBackground):
-            raise DataError(f"background must be a UniformBackground; got {self.background!r}")
+            raise DataError(f"background must be a UniformBackground; got {_say(self.background)}")
         frozen = Frozen() if self.frozen is None else self.frozen
         if not isinstance(frozen, Frozen):
-            raise DataError(f"frozen must be a mixsci.Frozen(...); got {self.frozen!r}")
+            raise DataError(f"frozen must be a mixsci.Frozen(...); got {_say(self.frozen)}")
         put("frozen", frozen)
         put("masks", {what: frozen.mask(what, self.n_components) for what in ("weights", "means", "covariances")})
         if not (isinstance(self.floor, Real) and np.isfinite(self.floor) and self.floor >= 0):
@@ -331,8 +331,13 @@ def _choice(what: str, value: Any, table: dict[str, Any]) -> Any:
     if isinstance(value, str) and value in table:
         return table[value]
     if isinstance(value, str) or not hasattr(value, "n_free"):
-        raise DataError(f"{what} must be one of {', '.join(map(repr, table))} or an object; got {value!r}")
+        raise DataError(f"{what} must be one of {', '.join(map(repr, table))} or an object; got {_say(value)}")
     return value
+
+
+def _say(value: Any) -> str:
+    """A value in one line: text as it is, anything else by its type."""
+    return repr(value) if isinstance(value, str) else type(value).__name__
 
 
 def _whole(value: Any) -> bool:
@@ -345,7 +350,7 @@ def _offsets(offsets: Any) -> Offsets | None:
         return offsets
     if offsets is True or (isinstance(offsets, str) and offsets == "group"):
         return Offsets()
-    raise DataError(f'offsets must be None, "group" or mixsci.Offsets(...); got {offsets!r}')
+    raise DataError(f'offsets must be None, "group" or mixsci.Offsets(...); got {_say(offsets)}')
 
 
 def _priors(prior: Any) -> tuple[Any, ...]:
@@ -355,7 +360,8 @@ def _priors(prior: Any) -> tuple[Any, ...]:
     on_weights = sum(isinstance(each, Dirichlet) for each in known)
     if len(known) < len(priors) or on_weights > 1 or len(known) - on_weights > 1:
         raise DataError(
-            f"prior must be an object of mixsci.prior, at most one on covariances and one on weights; got {prior!r}"
+            "prior must be an object of mixsci.prior, at most one on covariances and one on weights; got "
+            + ", ".join(map(_say, priors))
         )
     return priors
 

@@ -52,9 +52,9 @@ class InverseWishart:
     def __post_init__(self) -> None:
         if self.scale is not None:
             scale = np.atleast_2d(np.asarray(self.scale, dtype=float))
-            if scale.shape[0] != scale.shape[1] or not np.allclose(scale, scale.T) or np.linalg.eigvalsh(scale)[0] < 0:
+            if scale.ndim != 2 or scale.shape[0] != scale.shape[1] or not _is_semidefinite(scale):
                 raise DataError(
-                    f"an inverse-Wishart scale must be symmetric positive semi-definite (D, D); got {self.scale}"
+                    f"an inverse-Wishart scale must be symmetric positive semi-definite (D, D); got {scale.tolist()}"
                 )
             object.__setattr__(self, "scale", scale)
 
@@ -69,8 +69,7 @@ class InverseWishart:
         if self.scale is not None:
             return self
         d = len(spread)
-        count = (1.0 if self.dof is None else self.dof) + d + 1
-        return replace(self, scale=np.diag(spread**2) * k ** (-2.0 / d) * count)
+        return replace(self, scale=np.diag(spread**2) * k ** (-2.0 / d) * self._count(d))
 
     def pseudo(self, d: int) -> Pseudo:
         """Its pseudo-count and pseudo-scatter in D dimensions."""
@@ -78,10 +77,14 @@ class InverseWishart:
             raise DataError("this inverse-Wishart prior takes its scale from data: use it through fit, or give scale=")
         if self.scale.shape != (d, d):
             raise DataError(f"an inverse-Wishart scale must have shape (D, D) = {(d, d)}; got {self.scale.shape}")
+        return Pseudo(self._count(d), self.scale)
+
+    def _count(self, d: int) -> float:
+        """Its pseudo-count in D dimensions."""
         count = (1.0 if self.dof is None else self.dof) + d + 1
         if count <= 0:
             raise DataError(f"an inverse-Wishart prior needs dof + D + 1 > 0; got dof = {self.dof} in {d} dimensions")
-        return Pseudo(count, self.scale)
+        return count
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,3 +129,10 @@ class Dirichlet:
 def no_prior(d: int) -> Pseudo:
     """No prior on covariances."""
     return Pseudo(0.0, np.zeros((d, d)))
+
+
+def _is_semidefinite(scale: Array) -> bool:
+    size = np.abs(scale).max(initial=0.0)
+    if not np.isfinite(size) or np.abs(scale - scale.T).max(initial=0.0) > 1e-8 * size:
+        return False
+    return bool(np.linalg.eigvalsh(scale)[0] >= -1e-8 * size)

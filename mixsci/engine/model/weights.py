@@ -96,7 +96,7 @@ class Free:
             return weights, None
         logs = vector.reshape(len(self._own(weights)), -1)
         found = np.exp(logs - logs.max(axis=1, keepdims=True))
-        found *= weights[:, ~frozen].sum(axis=1, keepdims=True) / found.sum(axis=1, keepdims=True)
+        found = found * (weights[:, ~frozen].sum(axis=1, keepdims=True) / found.sum(axis=1, keepdims=True))
         out = weights.copy()
         out[:, ~frozen] = np.where(weights[:, ~frozen] > 0, found, 0.0)
         return out, None
