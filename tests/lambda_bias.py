@@ -23,7 +23,7 @@ def classes(last: str, rate: float) -> int:
 
 
 def draw(rng: np.random.Generator, last: str, rate: float, *, hard: bool) -> tuple[mx.Observations, np.ndarray]:
-    """A ladder whose copies follow the law as the model takes it; hard: gaps, errors and groups. And lambda per group."""
+    """A ladder drawn by the law as the model takes it (hard: with gaps, errors and groups), and lambda per group."""
     k = classes(last, rate)
     rates = rate * np.array([0.5, 1.0, 1.5, 2.0]) if hard else np.array([rate])
     codes = np.arange(ROWS) % len(rates)
@@ -67,7 +67,8 @@ def _case(case: tuple[str, float, bool]) -> str:
     began = time.perf_counter()
     z = z_score(last, rate, runs=200, hard=hard)
     what = "gaps, noise, groups" if hard else "complete"
-    return f"{last:10s} lambda {rate:<5g} {what:20s} z = {z:+.2f}  {'' if abs(z) < 4 else 'BIASED '}{time.perf_counter() - began:.0f} s"
+    verdict, seconds = "" if abs(z) < 4 else "BIASED ", time.perf_counter() - began
+    return f"{last:10s} lambda {rate:<5g} {what:20s} z = {z:+.2f}  {verdict}{seconds:.0f} s"
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What the engine is compared with: row by row with scipy, or densely in plain NumPy; nothing shared with the kernels."""
+"""What the engine is compared with: row by row with scipy, or densely in NumPy; nothing shared with the kernels."""
 
 from __future__ import annotations
 
@@ -97,18 +97,22 @@ def posterior(mixture: mx.Mixture, obs: mx.Observations) -> tuple[Array, Array]:
 def dense_log_likelihood(
     obs: mx.Observations, weights: Array, means: Array, covariances: Array, offsets: Array | None = None
 ) -> float:
-    """Total log-likelihood from batched determinants and solves; weights (K,) or (G, K); fast enough to be optimised."""
+    """Total log-likelihood by batched determinants and solves, fast enough to be optimised; weights (K,) or (G, K)."""
     n, m = obs.x.shape
     view = np.broadcast_to(np.eye(m) if obs.projection is None else obs.projection, (n, m, means.shape[1]))
     seen = obs.seen()
     centre = means[None] if offsets is None else means[None] + offsets[obs.groups][:, None]
-    residual = np.where(seen[:, None], np.where(seen, obs.x, 0.0)[:, None] - np.einsum("nmd,nkd->nkm", view, centre), 0.0)
+    residual = np.where(
+        seen[:, None], np.where(seen, obs.x, 0.0)[:, None] - np.einsum("nmd,nkd->nkm", view, centre), 0.0
+    )
     spread = np.einsum("nad,kde,nbe->nkab", view, covariances, view) + obs.noise.covariances(n)[:, None]
     spread = np.where((seen[:, :, None] & seen[:, None, :])[:, None], spread, np.eye(m))
     distance = np.einsum("nkm,nkm->nk", residual, np.linalg.solve(spread, residual[..., None])[..., 0])
     density = -0.5 * (distance + np.linalg.slogdet(spread)[1] + seen.sum(axis=1)[:, None] * np.log(2 * np.pi))
     log_weights = np.log(np.maximum(weights, 1e-300))
-    return float(row_weights(obs) @ logsumexp(density + (log_weights if weights.ndim == 1 else log_weights[obs.groups]), axis=1))
+    return float(
+        row_weights(obs) @ logsumexp(density + (log_weights if weights.ndim == 1 else log_weights[obs.groups]), axis=1)
+    )
 
 
 def climb(objective: Callable[[Array], float], start: Array) -> tuple[Array, float]:

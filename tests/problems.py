@@ -35,7 +35,9 @@ class Problem:
         parts = (self.model.means, self.model.offsets, self.model.background, *self.model.prior)
         names = ", ".join(type(part).__name__ for part in parts if part is not None)
         frozen = [what for what in ("weights", "means", "covariances") if self.model.mask(what).any()]
-        return f"{self.seed}: {self.model!r}, {names}, frozen {frozen}, {noise}{projection}, {self.start.n_groups} groups"
+        return (
+            f"{self.seed}: {self.model!r}, {names}, frozen {frozen}, {noise}{projection}, {self.start.n_groups} groups"
+        )
 
 
 def random_problem(seed: int) -> Problem:
@@ -63,9 +65,16 @@ def random_covariances(rng: np.random.Generator, k: int, d: int) -> Array:
 
 
 def draw_rows(
-    rng: np.random.Generator, means: Array, *, n: int = 60, noise: str = "none", projection: str = "none", groups: int = 0,
-    gaps: float | None = None, row_weights: bool | None = None,
-) -> tuple[mx.Observations, Array]:  # fmt: skip
+    rng: np.random.Generator,
+    means: Array,
+    *,
+    n: int = 60,
+    noise: str = "none",
+    projection: str = "none",
+    groups: int = 0,
+    gaps: float | None = None,
+    row_weights: bool | None = None,
+) -> tuple[mx.Observations, Array]:
     """Rows of a mixture with these means, seen through noise, projection and gaps; and their latent points."""
     k, d = means.shape
     label = rng.integers(k, size=n)
@@ -77,7 +86,11 @@ def draw_rows(
     view = _projection(rng, projection, n, d, noise)
     clean = latent if view is None else np.einsum("nmd,nd->nm", np.broadcast_to(view, (n, *view.shape[-2:])), latent)
     errors, covariances = draw_noise(rng, noise, n, clean.shape[1])
-    x = clean if covariances is None else clean + np.einsum("nab,nb->na", np.linalg.cholesky(covariances), rng.normal(size=clean.shape))
+    x = (
+        clean
+        if covariances is None
+        else clean + np.einsum("nab,nb->na", np.linalg.cholesky(covariances), rng.normal(size=clean.shape))
+    )
     gaps = float(rng.choice([0.0, 0.15, 0.4])) if gaps is None else gaps
     x[rng.random(x.shape) < gaps] = np.nan
     if gaps:
@@ -124,7 +137,9 @@ def _model(
     per_row = obs.projection is not None and obs.projection.ndim == 3
     return mx.Model(
         k,
-        covariance=mx.covariances.Scaled(np.linspace(1.0, 4.0, max(int((~held).sum()), 1))) if structure == "factors" else structure,
+        covariance=mx.covariances.Scaled(np.linspace(1.0, 4.0, max(int((~held).sum()), 1)))
+        if structure == "factors"
+        else structure,
         weights=_weights(law, k),
         means=_means(rng, kind, means),
         offsets=_offsets(rng, groups),
@@ -140,7 +155,11 @@ def _weights(law: str, k: int) -> Any:
         return mx.weights.Occupancy(mx.weights.Poisson("tail"), (1, 2, [0.3, 0.7]))
     if law in ("tail", "truncated", "open"):
         return mx.weights.Poisson(law)
-    named = {"free": "free", "dirichlet": mx.weights.Free(dirichlet=3.0), "fixed": mx.weights.Fixed(np.arange(1, k + 1) / (k * (k + 1) / 2))}
+    named = {
+        "free": "free",
+        "dirichlet": mx.weights.Free(dirichlet=3.0),
+        "fixed": mx.weights.Fixed(np.arange(1, k + 1) / (k * (k + 1) / 2)),
+    }
     return named[law]
 
 
@@ -163,7 +182,12 @@ def _background(obs: mx.Observations) -> mx.UniformBackground:
 
 
 def _prior(rng: np.random.Generator, d: int) -> Any:
-    return [None, None, mx.prior.InverseWishart(scale=0.5 * random_covariances(rng, 1, d)[0], dof=2.0), mx.prior.Bovy(0.3)][rng.integers(4)]
+    return [
+        None,
+        None,
+        mx.prior.InverseWishart(scale=0.5 * random_covariances(rng, 1, d)[0], dof=2.0),
+        mx.prior.Bovy(0.3),
+    ][rng.integers(4)]
 
 
 def make_start(rng: np.random.Generator, model: mx.Model, means: Array, obs: mx.Observations) -> mx.Mixture:
@@ -177,17 +201,26 @@ def make_start(rng: np.random.Generator, model: mx.Model, means: Array, obs: mx.
         weights = rng.dirichlet(np.full(k, 3.0), size=groups)
     elif rates is not None:
         rates = rng.uniform(0.05, 0.2, size=groups)
-        weights, rates = model.weights.unpack(_rates_into(model, weights, rates), weights, rates, np.zeros(k, dtype=bool))
+        weights, rates = model.weights.unpack(
+            _rates_into(model, weights, rates), weights, rates, np.zeros(k, dtype=bool)
+        )
     covariances = random_covariances(rng, k, d)
     free = ~model.mask("covariances")
     if free.any():
         counts = np.ones(int(free.sum()))
-        covariances[free] = model.covariance.maximise(covariances[free], counts, covariances[free], no_prior(d), model.floor)
+        covariances[free] = model.covariance.maximise(
+            covariances[free], counts, covariances[free], no_prior(d), model.floor
+        )
     return mx.Mixture(
-        weights if labels else weights[0], placed, covariances, theta=theta, group_labels=labels, background=model.background,
+        weights if labels else weights[0],
+        placed,
+        covariances,
+        theta=theta,
+        group_labels=labels,
+        background=model.background,
         rates=rates if labels or rates is None else rates[0],
         offsets=None if model.offsets is None else np.zeros((groups, d)),
-    )  # fmt: skip
+    )
 
 
 def _rates_into(model: mx.Model, weights: Array, rates: Array) -> Array:

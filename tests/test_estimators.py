@@ -374,6 +374,6 @@ def test_the_page_of_the_docs_runs():
     names = run_examples("docs/estimators.md")
     found = names["gm"].means_
     np.testing.assert_allclose(found[np.argsort(found[:, 0])], [[0.0, 0.0], [6.0, 3.0]], atol=0.4)
-    assert len(names["scores"]) == 5
+    assert len(names["scores"]) == 3
     assert names["search"].best_params_["n_components"] == 2
     assert not np.isnan(names["filled"]).any()

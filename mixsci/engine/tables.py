@@ -35,8 +35,11 @@ def as_numbers(table: Any, what: str) -> Numbers:
         table = table.to_numpy()
     if isinstance(table, np.ma.MaskedArray):
         gaps, table = np.ma.getmaskarray(table), np.ma.getdata(table)
-        plain = table if table.dtype.kind in "fiu" else _from_objects(np.where(gaps, None, table.astype(object)), what)
-        return Numbers(np.where(gaps, np.nan, plain), names)
+        if table.dtype.kind not in "fiu":
+            table = table.astype(object)
+            table[gaps] = None
+            table = _from_objects(table, what)
+        return Numbers(np.where(gaps, np.nan, table), names)
     try:
         values = np.asarray(table)
     except ValueError:

@@ -82,9 +82,15 @@ def test_states_speak_of_their_own_mixture():
 # --- the sums are the score ------------------------------------------------------------------------------------------
 
 SCORES = [
-    ("none", "none", 0), ("none", "none", 2), ("shared", "none", 0), ("errors", "none", 2), ("full", "none", 0),
-    ("full", "shared", 2), ("errors", "rows", 0), ("full", "rows", 2),
-]  # fmt: skip
+    ("none", "none", 0),
+    ("none", "none", 2),
+    ("shared", "none", 0),
+    ("errors", "none", 2),
+    ("full", "none", 0),
+    ("full", "shared", 2),
+    ("errors", "rows", 0),
+    ("full", "rows", 2),
+]
 
 
 @pytest.mark.parametrize(("noise", "projection", "groups"), SCORES)
@@ -102,19 +108,34 @@ def test_stats_are_the_score(noise, projection, groups):
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6 * np.abs(stats.F).max())
 
     g = stats.g if groups else stats.g[None]
-    close(g.sum(axis=0), oracles.gradient(lambda m: oracles.dense_log_likelihood(obs, weights, m, covariances, offsets), means))
-    slope = oracles.gradient(lambda s: oracles.dense_log_likelihood(obs, weights, means, (s + s.transpose(0, 2, 1)) / 2, offsets), covariances)
+    close(
+        g.sum(axis=0),
+        oracles.gradient(lambda m: oracles.dense_log_likelihood(obs, weights, m, covariances, offsets), means),
+    )
+    slope = oracles.gradient(
+        lambda s: oracles.dense_log_likelihood(obs, weights, means, (s + s.transpose(0, 2, 1)) / 2, offsets),
+        covariances,
+    )
     close(stats.H / 2, slope)
-    close(stats.counts / weights, oracles.gradient(lambda w: oracles.dense_log_likelihood(obs, w, means, covariances, offsets), weights))
+    close(
+        stats.counts / weights,
+        oracles.gradient(lambda w: oracles.dense_log_likelihood(obs, w, means, covariances, offsets), weights),
+    )
     if groups:
-        close(g.sum(axis=1), oracles.gradient(lambda b: oracles.dense_log_likelihood(obs, weights, means, covariances, b), offsets))
+        close(
+            g.sum(axis=1),
+            oracles.gradient(lambda b: oracles.dense_log_likelihood(obs, weights, means, covariances, b), offsets),
+        )
 
 
 def test_stats_of_blocks_add():
     rng = np.random.default_rng(5)
     obs, _ = draw_rows(rng, rng.normal(size=(3, 2)), n=200, noise="full", gaps=0.3)
     mixture = mx.Mixture([0.2, 0.3, 0.5], rng.normal(size=(3, 2)), random_covariances(rng, 3, 2))
-    whole, parts = mx.expect(mixture, obs), mx.expect(mixture, obs.take(slice(0, 70))) + mx.expect(mixture, obs.take(slice(70, None)))
+    whole, parts = (
+        mx.expect(mixture, obs),
+        mx.expect(mixture, obs.take(slice(0, 70))) + mx.expect(mixture, obs.take(slice(70, None))),
+    )
     for field in fields(whole):
         np.testing.assert_allclose(getattr(parts, field.name), getattr(whole, field.name), rtol=1e-12, atol=1e-10)
 
@@ -158,7 +179,9 @@ def test_a_free_fit_ends_at_the_brute_force_optimum(accelerate):
     w, m = fit.mixture.weights, fit.mixture.means
     roots = np.linalg.cholesky(fit.mixture.covariances)[:, rows, columns]
     at = np.concatenate([[np.log(w[1] / w[0])], m.ravel(), roots.ravel()])
-    _, height = oracles.climb(lambda v: oracles.dense_log_likelihood(obs, *unpack(v)), at + 0.05 * rng.normal(size=at.shape))
+    _, height = oracles.climb(
+        lambda v: oracles.dense_log_likelihood(obs, *unpack(v)), at + 0.05 * rng.normal(size=at.shape)
+    )
     assert fit.converged
     assert fit.log_likelihood == pytest.approx(height, abs=1e-6)
 
@@ -191,7 +214,12 @@ def test_groups_recover_their_weights_and_offsets():
     n = fit.mixture.group_rows
     assert np.abs((fit.mixture.weights[:, order] - weights) / np.sqrt(weights * (1 - weights) / n[:, None])).max() < 4
     F = stats.F.sum(axis=0)[order]
-    assert np.abs((fit.mixture.means[order] - means - level) / np.sqrt(np.diagonal(np.linalg.inv(F), axis1=1, axis2=2))).max() < 4
+    assert (
+        np.abs(
+            (fit.mixture.means[order] - means - level) / np.sqrt(np.diagonal(np.linalg.inv(F), axis1=1, axis2=2))
+        ).max()
+        < 4
+    )
 
 
 @pytest.mark.parametrize("prior_sd", [None, 0.5])
@@ -201,7 +229,12 @@ def test_grouped_optimum_is_that_of_brute_force(prior_sd):
     fit = mx.fit(model, obs, rng=0, tol=1e-11)
 
     def unpack(v):
-        return oracles.softmax(v[:3, None]), v[3:7].reshape(2, 2), np.exp(v[7]) * np.tile(np.eye(2), (2, 1, 1)), v[8:].reshape(3, 2)
+        return (
+            oracles.softmax(v[:3, None]),
+            v[3:7].reshape(2, 2),
+            np.exp(v[7]) * np.tile(np.eye(2), (2, 1, 1)),
+            v[8:].reshape(3, 2),
+        )
 
     def objective(v):
         weights, mean, covariance, offset = unpack(v)
@@ -220,7 +253,7 @@ def test_grouped_optimum_is_that_of_brute_force(prior_sd):
 @pytest.mark.parametrize("groups", [0, 3])
 def test_the_result_does_not_depend_on_the_number_of_threads(groups):
     rng = np.random.default_rng(4)
-    n = 5000
+    n = 9000
     x = clusters(rng, n)
     x[rng.random(x.shape) < 0.1] = np.nan
     labels = rng.integers(groups, size=n) if groups else None
@@ -281,8 +314,14 @@ def test_columns_in_very_different_units_all_move(means):
     found = []
     for scale in (np.ones(2), np.array([1e-8, 1e8])):
         design = np.stack([np.eye(2), -np.eye(2)]) * scale[:, None]
-        model = mx.Model(2, offsets="group" if means == "offsets" else None, means="free" if means == "offsets" else mx.means.Ladder(design))
-        start = mx.Mixture([0.5, 0.5], np.array([[-2.0, -2.0], [2.0, 2.0]]) * scale, np.tile(np.diag(scale**2), (2, 1, 1)))
+        model = mx.Model(
+            2,
+            offsets="group" if means == "offsets" else None,
+            means="free" if means == "offsets" else mx.means.Ladder(design),
+        )
+        start = mx.Mixture(
+            [0.5, 0.5], np.array([[-2.0, -2.0], [2.0, 2.0]]) * scale, np.tile(np.diag(scale**2), (2, 1, 1))
+        )
         rows = mx.Observations(x * scale, groups=groups if means == "offsets" else None)
         found.append(mx.fit(model, rows, start=start, tol=1e-9).mixture.means / scale)
     np.testing.assert_allclose(found[1], found[0], atol=1e-3)
@@ -306,7 +345,9 @@ def test_a_source_of_blocks_gives_the_same_sums(groups):
     sigma = rng.uniform(0.1, 0.5, size=x.shape)
 
     def part(rows):
-        return mx.Observations(x[rows], mx.noise.from_errors(sigma[rows]), groups=None if codes is None else codes[rows])
+        return mx.Observations(
+            x[rows], mx.noise.from_errors(sigma[rows]), groups=None if codes is None else codes[rows]
+        )
 
     source = mx.from_blocks(lambda: (part(slice(i, i + 100)) for i in range(0, 700, 100)))
     model = mx.Model(3, offsets="group" if groups else None)
@@ -372,10 +413,10 @@ def test_ctrl_c_while_starting_ends_the_fit(monkeypatch, number):
 @pytest.mark.parametrize("stops", [(5,), (2, 9)])
 def test_a_resumed_fit_is_the_uninterrupted_one_bit_for_bit(tmp_path, accelerate, stops):
     rng = np.random.default_rng(3)
-    x = rng.normal(size=(300, 2)) + 4.0 * rng.integers(2, size=(300, 1))
+    x = rng.normal(size=(300, 2)) + 3.0 * rng.integers(2, size=(300, 1))
     x[rng.random(x.shape) < 0.1] = np.nan
     obs = mx.Observations(x, mx.noise.from_errors([0.3, 0.2]))
-    settings = dict(tol=1e-7, accelerate=accelerate, starts=2)
+    settings = {"tol": 1e-8, "accelerate": accelerate, "starts": 2}
     whole = mx.fit(mx.Model(2), obs, rng=9, **settings)
     path = tmp_path / "fit.json"
     for stop in stops:
@@ -468,11 +509,15 @@ def test_a_collapse_is_an_outcome_not_an_error(case):
 def test_floor_prior_and_noise_prevent_a_collapse(case, help_):
     x, k = COLLAPSES[case]
     noise = mx.noise.from_errors([0.1, 0.1]) if help_ == "noise" else None
-    model = mx.Model(k, floor=1e-3 if help_ == "floor" else 0.0, prior=mx.prior.InverseWishart() if help_ == "prior" else None)
+    model = mx.Model(
+        k, floor=1e-3 if help_ == "floor" else 0.0, prior=mx.prior.InverseWishart() if help_ == "prior" else None
+    )
     fit = mx.fit(model, mx.Observations(x, noise), rng=0, starts=3)
     assert fit.converged
     assert np.isfinite(fit.mixture.covariances).all()
-    np.testing.assert_allclose(fit.log_likelihood, oracles.log_likelihood(fit.mixture, mx.Observations(x, noise)), rtol=1e-8)
+    np.testing.assert_allclose(
+        fit.log_likelihood, oracles.log_likelihood(fit.mixture, mx.Observations(x, noise)), rtol=1e-8
+    )
 
 
 def test_an_empty_component_is_named():
@@ -514,7 +559,9 @@ def test_split_and_merge_leaves_a_poor_optimum():
     """Two components on one cluster and one on two: the trap of Ueda et al."""
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(-10, 1, (200, 2)), rng.normal(10, 1, (200, 2)), rng.normal(14, 1, (200, 2))])
-    start = mx.Mixture(np.full(3, 1 / 3), [[-11.0, -10], [-9.0, -10], [12.0, 12]], np.tile(np.eye(2), (3, 1, 1)) * [1, 1])
+    start = mx.Mixture(
+        np.full(3, 1 / 3), [[-11.0, -10], [-9.0, -10], [12.0, 12]], np.tile(np.eye(2), (3, 1, 1)) * [1, 1]
+    )
     stuck = mx.fit(mx.Model(3), x, start=start)
     freed = mx.fit(mx.Model(3), x, start=start, split_and_merge=True, rng=0)
     best = mx.fit(mx.Model(3), x, rng=0)
@@ -565,7 +612,9 @@ def test_a_fit_knows_its_criteria():
 
 
 def test_components_come_by_falling_weight_unless_ordered():
-    x = np.concatenate([np.random.default_rng(0).normal(m, 1, (n, 1)) for m, n in ((0.0, 50), (10.0, 200), (20.0, 100))])
+    x = np.concatenate(
+        [np.random.default_rng(0).normal(m, 1, (n, 1)) for m, n in ((0.0, 50), (10.0, 200), (20.0, 100))]
+    )
     assert np.all(np.diff(mx.fit(mx.Model(3), x, rng=0).mixture.weights) < 0)
     start = mx.Mixture(np.full(3, 1 / 3), [[0.0], [10.0], [20.0]], np.ones((3, 1, 1)))
     np.testing.assert_allclose(mx.fit(mx.Model(3), x, start=start).mixture.means.ravel(), [0, 10, 20], atol=0.5)

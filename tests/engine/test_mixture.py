@@ -21,12 +21,20 @@ LINE = mx.Mixture([0.3, 0.7], [[-1.0], [2.0]], [[[0.25]], [[4.0]]])
 BOX = mx.UniformBackground([-6.0], [10.0], weight=0.2)
 BOXED = mx.Mixture(LINE.weights, LINE.means, LINE.covariances, background=BOX)
 GROUPED = mx.Mixture(
-    [[0.3, 0.7], [0.9, 0.1]], LINE.means, LINE.covariances, offsets=[[0.5], [-0.5]], group_labels=("a", "b"), group_rows=[30, 10]
-)  # fmt: skip
+    [[0.3, 0.7], [0.9, 0.1]],
+    LINE.means,
+    LINE.covariances,
+    offsets=[[0.5], [-0.5]],
+    group_labels=("a", "b"),
+    group_rows=[30, 10],
+)
 
 
 def density(mixture, points):
-    return sum(w * multivariate_normal(m, c).pdf(points) for w, m, c in zip(mixture.weights, mixture.means, mixture.covariances, strict=True))
+    return sum(
+        w * multivariate_normal(m, c).pdf(points)
+        for w, m, c in zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
+    )
 
 
 # --- one dimension ---------------------------------------------------------------------------------------------------
@@ -35,8 +43,13 @@ def density(mixture, points):
 @pytest.mark.floors
 def test_cdf_and_sf_are_those_of_scipy():
     t = np.linspace(-8, 12, 41).reshape(1, 41)
-    expected = [sum(w * getattr(norm(m[0], np.sqrt(c[0, 0])), name)(t) for w, m, c in zip(LINE.weights, LINE.means, LINE.covariances, strict=True))
-                for name in ("cdf", "sf")]  # fmt: skip
+    expected = [
+        sum(
+            w * getattr(norm(m[0], np.sqrt(c[0, 0])), name)(t)
+            for w, m, c in zip(LINE.weights, LINE.means, LINE.covariances, strict=True)
+        )
+        for name in ("cdf", "sf")
+    ]
     np.testing.assert_allclose(LINE.cdf(t), expected[0], rtol=1e-12)
     np.testing.assert_allclose(LINE.sf(t), expected[1], rtol=1e-12)
     uniform = np.clip((t + 6) / 16, 0, 1)
@@ -205,20 +218,32 @@ BAD = {
     "negative weights": (lambda: mx.Mixture([1.5, -0.5], TWO.means, EYES), "must not be negative"),
     "weights of others": (lambda: mx.Mixture([1.0], TWO.means, EYES), r"weights must have shape \(K,\) = \(2,\)"),
     "weights in words": (lambda: mx.Mixture(["a", "b"], TWO.means, EYES), "weights must be numbers"),
-    "ragged means": (lambda: mx.Mixture([0.5, 0.5], [[0.0], [0.0, 1.0]], EYES), "means must be a table with rows of one length"),
+    "ragged means": (
+        lambda: mx.Mixture([0.5, 0.5], [[0.0], [0.0, 1.0]], EYES),
+        "means must be a table with rows of one length",
+    ),
     "means of one dimension": (lambda: mx.Mixture([0.5, 0.5], [0.0, 1.0], EYES), r"means must have shape \(K, D\)"),
     "no components": (lambda: mx.Mixture([], np.empty((0, 2)), np.empty((0, 2, 2))), "neither of them 0"),
     "no dimensions": (lambda: mx.Mixture([1.0], np.empty((1, 0)), np.empty((1, 0, 0))), "neither of them 0"),
     "covariances of others": (lambda: mx.Mixture([0.5, 0.5], TWO.means, np.eye(2)), "covariances must have shape"),
     "asymmetric": (lambda: mx.Mixture([1.0], [[0, 0]], [[[1, 0.3], [0.1, 1]]]), "symmetric; that of component 0"),
-    "indefinite": (lambda: mx.Mixture([0.5, 0.5], TWO.means, [np.eye(2), [[1, 2], [2, 1]]]), "semi-definite; that of component 1"),
+    "indefinite": (
+        lambda: mx.Mixture([0.5, 0.5], TWO.means, [np.eye(2), [[1, 2], [2, 1]]]),
+        "semi-definite; that of component 1",
+    ),
     "infinite": (lambda: mx.Mixture([1.0], [[0, np.inf]], [np.eye(2)]), "must be finite"),
     "offsets without groups": (lambda: mx.Mixture([1.0], [[0.0]], [[[1.0]]], offsets=[[0.0]]), "need group_labels"),
-    "one label twice": (lambda: mx.Mixture([1.0], [[0.0]], [[[1.0]]], group_labels=("a", "a")), "differ from one another"),
+    "one label twice": (
+        lambda: mx.Mixture([1.0], [[0.0]], [[[1.0]]], group_labels=("a", "a")),
+        "differ from one another",
+    ),
     "open density": (lambda: OPEN.log_density([[0.0]]), "parts left open"),
     "open draws": (lambda: OPEN.sample(3), "parts left open"),
     "open cdf": (lambda: OPEN.cdf(0.0), "parts left open"),
-    "singular density": (lambda: SINGULAR.log_density([[0.0, 0.0]]), "covariance is singular and 1 rows carry no noise there"),
+    "singular density": (
+        lambda: SINGULAR.log_density([[0.0, 0.0]]),
+        "covariance is singular and 1 rows carry no noise there",
+    ),
     "singular condition": (lambda: SINGULAR.condition({0: 1.0}), "give errors= to condition"),
     "negative number of draws": (lambda: TWO.sample(-1), "n must not be negative"),
     "nothing given": (lambda: TWO.condition({}), "condition needs values"),
@@ -233,8 +258,11 @@ BAD = {
     "cdf of two dimensions": (lambda: TWO.cdf(0.0), r"take marginal\(\[dim\]\) of these 2"),
     "quantile of two dimensions": (lambda: TWO.quantile(0.5), r"take marginal\(\[dim\]\) of these 2"),
     "quantile at the end": (lambda: LINE.quantile([0.5, 1.0]), "strictly between 0 and 1"),
-    "a box of other dimensions": (lambda: mx.Mixture(TWO.weights, TWO.means, EYES, background=BOX).log_density([[0, 0]]), "2 dimensions of the rows"),
-}  # fmt: skip
+    "a box of other dimensions": (
+        lambda: mx.Mixture(TWO.weights, TWO.means, EYES, background=BOX).log_density([[0, 0]]),
+        "2 dimensions of the rows",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -65,7 +65,9 @@ def test_what_every_structure_does(name):
     rng = np.random.default_rng(2)
     structure = SHAPES[name]
     counts = np.array([10.0, 40.0, 0.0])
-    current = structure.maximise(random_covariances(rng, K, D), np.ones(K), random_covariances(rng, K, D), no_prior(D), 0.0)
+    current = structure.maximise(
+        random_covariances(rng, K, D), np.ones(K), random_covariances(rng, K, D), no_prior(D), 0.0
+    )
     scatter = counts[:, None, None] * random_covariances(rng, K, D)
     found = structure.maximise(scatter, counts, current, no_prior(D), 0.0)
     np.testing.assert_array_equal(found, found.transpose(0, 2, 1))
@@ -78,7 +80,12 @@ def test_what_every_structure_does(name):
     np.testing.assert_allclose(nobody, current, rtol=1e-12)
     units = np.array([1e-6, 1e6]) if name in {"full", "tied", "diag", "tied_diag", "factors"} else np.array([1e6, 1e6])
     scale = units[:, None] * units
-    np.testing.assert_allclose(structure.maximise(scatter * scale, counts, current * scale, no_prior(D), 0.0) / scale, found, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        structure.maximise(scatter * scale, counts, current * scale, no_prior(D), 0.0) / scale,
+        found,
+        rtol=1e-9,
+        atol=1e-12,
+    )
     assert pickle.loads(pickle.dumps(structure)) == structure
 
 
@@ -86,7 +93,10 @@ def test_shapes_are_what_their_names_say():
     rng = np.random.default_rng(3)
     counts = np.array([10.0, 40.0, 5.0])
     scatter = counts[:, None, None] * random_covariances(rng, K, D)
-    found = {name: shape.maximise(scatter, counts, np.tile(np.eye(D), (K, 1, 1)), no_prior(D), 0.0) for name, shape in SHAPES.items()}
+    found = {
+        name: shape.maximise(scatter, counts, np.tile(np.eye(D), (K, 1, 1)), no_prior(D), 0.0)
+        for name, shape in SHAPES.items()
+    }
     each, pooled = scatter / counts[:, None, None], scatter.sum(axis=0) / counts.sum()
     np.testing.assert_allclose(found["full"], each)
     np.testing.assert_allclose(found["tied"], np.tile(pooled, (K, 1, 1)))
@@ -154,7 +164,9 @@ def test_a_group_without_rows_keeps_its_weights(name):
 def test_presence_or_absence_gives_lambda_exactly(share):
     """Two classes, the last "1 or more": lambda = -ln(N0 / N)."""
     counts = 1e6 * np.array([[1 - share, share]])
-    weights, rates = mx.weights.Poisson("tail").maximise(counts, np.array([[0.5, 0.5]]), np.ones(1), np.zeros(2, dtype=bool))
+    weights, rates = mx.weights.Poisson("tail").maximise(
+        counts, np.array([[0.5, 0.5]]), np.ones(1), np.zeros(2, dtype=bool)
+    )
     assert rates[0] == pytest.approx(-np.log1p(-share), rel=1e-12)
     np.testing.assert_allclose(weights, [[1 - share, share]], rtol=1e-9)
 
@@ -187,7 +199,9 @@ def test_an_open_law_names_the_components_it_needs():
     x = (10.0 * rng.poisson(1.0, size=500) + rng.normal(size=500))[:, None]
     ladder = mx.means.Ladder(np.stack([np.ones(4), np.arange(4)], axis=-1)[:, None, :])
     start = mx.Mixture(np.full(4, 0.25), 10.0 * np.arange(4)[:, None], np.ones((4, 1, 1)))
-    with pytest.raises(mx.DataError, match=r'P|with lambda = .*, K = 1\d; got K = 4: add components or use last="tail"'):
+    with pytest.raises(
+        mx.DataError, match=r'P|with lambda = .*, K = 1\d; got K = 4: add components or use last="tail"'
+    ):
         mx.fit(mx.Model(4, weights=mx.weights.Poisson("open"), means=ladder, covariance="tied"), x, start=start)
 
 
@@ -203,7 +217,9 @@ def test_states_share_their_counts():
     assert law.state_of_component == (0, 1, 1, 2, 2)
     counts = np.array([[50.0, 20.0, 10.0, 6.0, 4.0]])
     weights, rates = law.maximise(counts, *law.start(5, 1), np.zeros(5, dtype=bool))
-    pi, lam = mx.weights.Poisson("tail").maximise(np.array([[50.0, 30.0, 10.0]]), np.full((1, 3), 1 / 3), np.ones(1), NOBODY)
+    pi, lam = mx.weights.Poisson("tail").maximise(
+        np.array([[50.0, 30.0, 10.0]]), np.full((1, 3), 1 / 3), np.ones(1), NOBODY
+    )
     np.testing.assert_allclose(rates, lam)
     np.testing.assert_allclose(weights, pi[:, [0, 1, 1, 2, 2]] * [1, 2 / 3, 1 / 3, 0.25, 0.75])
     assert law.n_free(5, 1, np.zeros(5, dtype=bool)) == 2
@@ -227,7 +243,9 @@ def test_shared_weights_are_those_of_all_groups_together():
     groups = rng.integers(3, size=300)
     start = mx.Mixture([0.5, 0.5], [[-1.0], [4.0]], np.ones((2, 1, 1)))
     one = mx.fit(mx.Model(2), x, start=start, tol=1e-10)
-    shared = mx.fit(mx.Model(2, weights=mx.weights.Free(shared=True)), mx.Observations(x, groups=groups), start=start, tol=1e-10)
+    shared = mx.fit(
+        mx.Model(2, weights=mx.weights.Free(shared=True)), mx.Observations(x, groups=groups), start=start, tol=1e-10
+    )
     assert shared.log_likelihood == pytest.approx(one.log_likelihood, abs=1e-6)
     np.testing.assert_allclose(shared.mixture.weights, np.tile(one.mixture.weights, (3, 1)), atol=1e-4)
     assert shared.n_free == one.n_free
@@ -256,7 +274,9 @@ def test_priors_on_covariances_are_pseudo_rows():
 
 def test_a_prior_left_open_is_set_by_the_data_and_follows_their_units():
     x = np.random.default_rng(0).normal(size=(60, 2))
-    a, b = (mx.fit(mx.Model(2, prior=mx.prior.InverseWishart()), x * scale, rng=0, tol=1e-10) for scale in (1.0, 1000.0))
+    a, b = (
+        mx.fit(mx.Model(2, prior=mx.prior.InverseWishart()), x * scale, rng=0, tol=1e-10) for scale in (1.0, 1000.0)
+    )
     np.testing.assert_allclose(b.mixture.covariances / 1e6, a.mixture.covariances, rtol=1e-3, atol=1e-4)
 
 
@@ -275,7 +295,12 @@ def rows_and_start(seed, *, noise="full", groups=0, k=3, d=2):
     rng = np.random.default_rng(seed)
     means = 3 * rng.normal(size=(k, d))
     obs, _ = draw_rows(rng, means, n=80, noise=noise, groups=groups, gaps=0.2)
-    return obs, mx.Mixture(rng.dirichlet(np.ones(k)), means + rng.normal(size=(k, d)), random_covariances(rng, k, d), group_labels=obs.group_labels)
+    return obs, mx.Mixture(
+        rng.dirichlet(np.ones(k)),
+        means + rng.normal(size=(k, d)),
+        random_covariances(rng, k, d),
+        group_labels=obs.group_labels,
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -314,7 +339,9 @@ def test_a_ladder_is_kept_exactly_and_ends_at_its_optimum():
     np.testing.assert_allclose(fit.mixture.means, ladder.means(fit.mixture.theta), rtol=1e-14)
 
     def objective(v):
-        return oracles.dense_log_likelihood(mx.Observations(x), oracles.softmax(v[3:]), ladder.means(v[:2]), np.exp(v[2]) * np.ones((3, 1, 1)))
+        return oracles.dense_log_likelihood(
+            mx.Observations(x), oracles.softmax(v[3:]), ladder.means(v[:2]), np.exp(v[2]) * np.ones((3, 1, 1))
+        )
 
     best, height = oracles.climb(objective, np.array([1.0, 2.5, -2.0, 0.0, 0.0]))
     assert fit.log_likelihood == pytest.approx(height, abs=1e-6)
@@ -334,7 +361,7 @@ def test_fixed_means_do_not_move():
 
 def test_a_direction_without_spread_does_not_move():
     """Sigma free but singular: read as a limit, the latent step stays within its range."""
-    x = np.random.default_rng(0).normal(size=(100, 2)) + [3.0, 3.0]
+    x = [*np.random.default_rng(0).normal(size=(100, 2)), 3.0, 3.0]
     obs = mx.Observations(x, mx.noise.from_errors([0.5, 0.5]), groups=np.arange(100) % 2)
     line = np.array([1.0, 2.0])
     start = mx.Mixture([1.0], [[0.0, 0.0]], [np.outer(line, line)], group_labels=(0, 1), offsets=np.zeros((2, 2)))
@@ -363,18 +390,27 @@ def test_a_background_takes_what_belongs_to_no_component():
 
 LADDER = mx.means.Ladder(np.ones((3, 2, 1)))
 N_FREE = [
-    ({}, 0, 2 + 6 + 9), ({"covariance": "tied"}, 0, 2 + 6 + 3), ({"covariance": "diag"}, 0, 2 + 6 + 6),
-    ({"covariance": "spherical"}, 0, 2 + 6 + 3), ({"covariance": "tied_diag"}, 0, 2 + 6 + 2),
-    ({"covariance": "tied_spherical"}, 0, 2 + 6 + 1), ({"covariance": "scaled"}, 0, 2 + 6 + 3 + 2),
+    ({}, 0, 2 + 6 + 9),
+    ({"covariance": "tied"}, 0, 2 + 6 + 3),
+    ({"covariance": "diag"}, 0, 2 + 6 + 6),
+    ({"covariance": "spherical"}, 0, 2 + 6 + 3),
+    ({"covariance": "tied_diag"}, 0, 2 + 6 + 2),
+    ({"covariance": "tied_spherical"}, 0, 2 + 6 + 1),
+    ({"covariance": "scaled"}, 0, 2 + 6 + 3 + 2),
     ({"covariance": mx.covariances.Scaled([1, 2, 3])}, 0, 2 + 6 + 3),
-    ({"weights": mx.weights.Fixed([0.2, 0.3, 0.5])}, 0, 6 + 9), ({"weights": "poisson"}, 0, 1 + 6 + 9),
-    ({"weights": "poisson"}, 4, 4 + 6 + 9), ({}, 4, 8 + 6 + 9), ({"weights": mx.weights.Free(shared=True)}, 4, 2 + 6 + 9),
-    ({"offsets": "group"}, 4, 8 + 6 + 9 + 3 * 2), ({"offsets": mx.Offsets(1.0)}, 4, 8 + 6 + 9 + 4 * 2),
-    ({"means": LADDER, "offsets": "group"}, 4, 8 + 1 + 9 + 4 * 2), ({"means": mx.means.Fixed(np.zeros((3, 2)))}, 0, 2 + 9),
+    ({"weights": mx.weights.Fixed([0.2, 0.3, 0.5])}, 0, 6 + 9),
+    ({"weights": "poisson"}, 0, 1 + 6 + 9),
+    ({"weights": "poisson"}, 4, 4 + 6 + 9),
+    ({}, 4, 8 + 6 + 9),
+    ({"weights": mx.weights.Free(shared=True)}, 4, 2 + 6 + 9),
+    ({"offsets": "group"}, 4, 8 + 6 + 9 + 3 * 2),
+    ({"offsets": mx.Offsets(1.0)}, 4, 8 + 6 + 9 + 4 * 2),
+    ({"means": LADDER, "offsets": "group"}, 4, 8 + 1 + 9 + 4 * 2),
+    ({"means": mx.means.Fixed(np.zeros((3, 2)))}, 0, 2 + 9),
     ({"frozen": mx.Frozen(means=[True, False, False], covariances=True)}, 0, 2 + 4),
     ({"frozen": mx.Frozen(weights=[True, False, False])}, 0, 1 + 6 + 9),
     ({"background": mx.UniformBackground([0, 0], [1, 1])}, 0, 2 + 6 + 9 + 1),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("choices", "groups", "expected"), N_FREE)
@@ -398,19 +434,37 @@ BAD = {
     "an array as offsets": (lambda: mx.Model(2, offsets=np.zeros((2, 1))), 'offsets must be None, "group" or'),
     "true background": (lambda: mx.Model(2, background=True), "background must be a UniformBackground"),
     "a number as prior": (lambda: mx.Model(2, prior=4.0), "prior must be an object of mixsci.prior"),
-    "too few degrees of freedom": (lambda: mx.prior.InverseWishart(dof=-9.0).resolve(np.ones(2), 3), r"needs dof \+ D \+ 1 > 0"),
-    "two priors on covariances": (lambda: mx.Model(2, prior=[mx.prior.Bovy(1), mx.prior.InverseWishart()]), "at most one on covariances"),
+    "too few degrees of freedom": (
+        lambda: mx.prior.InverseWishart(dof=-9.0).resolve(np.ones(2), 3),
+        r"needs dof \+ D \+ 1 > 0",
+    ),
+    "two priors on covariances": (
+        lambda: mx.Model(2, prior=[mx.prior.Bovy(1), mx.prior.InverseWishart()]),
+        "at most one on covariances",
+    ),
     "true frozen": (lambda: mx.Model(2, frozen=True), "frozen must be"),
     "a mask of others": (lambda: mx.Model(2, frozen=mx.Frozen(means=[True] * 3)), r"frozen means .* got shape \(3,\)"),
-    "frozen ladder": (lambda: mx.Model(3, means=LADDER, frozen=mx.Frozen(means=True)), "frozen means go with free means"),
-    "frozen Poisson": (lambda: mx.Model(3, weights="poisson", frozen=mx.Frozen(weights=True)), "frozen weights goes with free weights"),
-    "Dirichlet on Poisson": (lambda: mx.Model(3, weights="poisson", prior=mx.prior.Dirichlet(2)), "Dirichlet prior goes with free"),
+    "frozen ladder": (
+        lambda: mx.Model(3, means=LADDER, frozen=mx.Frozen(means=True)),
+        "frozen means go with free means",
+    ),
+    "frozen Poisson": (
+        lambda: mx.Model(3, weights="poisson", frozen=mx.Frozen(weights=True)),
+        "frozen weights goes with free weights",
+    ),
+    "Dirichlet on Poisson": (
+        lambda: mx.Model(3, weights="poisson", prior=mx.prior.Dirichlet(2)),
+        "Dirichlet prior goes with free",
+    ),
     "negative floor": (lambda: mx.Model(2, floor=-1.0), "floor must be finite and not negative"),
     "NaN floor": (lambda: mx.Model(2, floor=float("nan")), "floor must be finite"),
     "floor in words": (lambda: mx.Model(2, floor="a"), "floor must be finite"),
     "Dirichlet below one": (lambda: mx.prior.Dirichlet(0.5), "at least 1"),
     "free weights below one": (lambda: mx.weights.Free(dirichlet=0.5), "at least 1"),
-    "Dirichlet of others": (lambda: mx.Model(2, prior=mx.prior.Dirichlet([1, 2, 3])).weights.start(2, 1), r"one number or \(K,\)"),
+    "Dirichlet of others": (
+        lambda: mx.Model(2, prior=mx.prior.Dirichlet([1, 2, 3])).weights.start(2, 1),
+        r"one number or \(K,\)",
+    ),
     "fixed weights": (lambda: mx.weights.Fixed([0.5, 0.6]), "sum to 1"),
     "last class": (lambda: mx.weights.Poisson("none"), '"tail", "truncated" or "open"'),
     "a shape of nothing": (lambda: mx.weights.Occupancy(mx.weights.Free(), (1, 0)), "a state's shape is a number"),
@@ -418,13 +472,16 @@ BAD = {
     "codes with a hole": (lambda: mx.covariances.Scaled([1.0, 1.0], codes=[0, 2]), "codes must give each of the 2"),
     "fixed means": (lambda: mx.means.Fixed([1.0, 2.0]), "fixed means must be finite"),
     "design": (lambda: mx.means.Ladder(np.ones((3, 2))), r"shape \(K, D, p\)"),
-    "fixed part of others": (lambda: mx.means.Ladder(np.ones((3, 2, 1)), np.ones((2, 2))), "fixed part must have shape"),
+    "fixed part of others": (
+        lambda: mx.means.Ladder(np.ones((3, 2, 1)), np.ones((2, 2))),
+        "fixed part must have shape",
+    ),
     "negative w": (lambda: mx.prior.Bovy(-1.0), "w must be finite and not negative"),
     "indefinite scale": (lambda: mx.prior.InverseWishart([[1, 2], [2, 1]]), "positive semi-definite"),
     "offsets' prior": (lambda: mx.Offsets(prior_sd=[1.0, float("nan")]), "prior_sd of offsets must be positive"),
     "a box inside out": (lambda: mx.UniformBackground([1.0], [0.0]), "low < high"),
     "all background": (lambda: mx.UniformBackground([0.0], [1.0], weight=1.0), r"must be in \[0, 1\)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -436,7 +493,13 @@ def test_bad_models_are_refused_in_one_line(case):
 
 
 def test_models_pickle_and_say_little():
-    model = mx.Model(3, covariance="diag", weights="poisson", prior=mx.prior.Bovy(1.0), frozen=mx.Frozen(covariances=[True, False, False]))
+    model = mx.Model(
+        3,
+        covariance="diag",
+        weights="poisson",
+        prior=mx.prior.Bovy(1.0),
+        frozen=mx.Frozen(covariances=[True, False, False]),
+    )
     again = pickle.loads(pickle.dumps(model))
     assert again.n_free(2) == model.n_free(2)
     assert repr(model) == "Model(3 components, Diagonal(tied=False), Poisson weights)"

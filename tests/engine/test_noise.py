@@ -82,23 +82,38 @@ def test_covariances_of_any_size_may_be_semidefinite(scale):
 
 INDEFINITE = np.array([[1.0, 2.0], [2.0, 1.0]])
 BAD = {
-    "negative errors": (lambda: mx.noise.from_errors([[1, 1], [1, -1]]), "standard deviations and must not be negative; they are in row 1"),
+    "negative errors": (
+        lambda: mx.noise.from_errors([[1, 1], [1, -1]]),
+        "standard deviations and must not be negative; they are in row 1",
+    ),
     "negative error of a column": (lambda: mx.noise.from_errors([1.0, -1.0]), "must not be negative"),
     "negative variances": (lambda: mx.noise.from_variances([[1, 1], [-1, 1]]), "negative; it is in row 1"),
     "negative variance of a column": (lambda: mx.noise.from_variances([-1.0, 1.0]), "must not be negative"),
-    "minus infinity": (lambda: mx.noise.from_covariances([[[1, 0], [0, -np.inf]]]), "must not be negative; they are in row 0"),
+    "minus infinity": (
+        lambda: mx.noise.from_covariances([[[1, 0], [0, -np.inf]]]),
+        "must not be negative; they are in row 0",
+    ),
     "text": (lambda: mx.noise.from_errors([["a", 1]]), "errors must be numbers; got .*'a'"),
     "text in covariances": (lambda: mx.noise.from_covariances([[["a", 1], [1, 2]]]), "covariances must be numbers"),
     "one number": (lambda: mx.noise.from_errors(1.0), r"shape \(n, m\) or \(m,\); got \(\)"),
     "errors of three dimensions": (lambda: mx.noise.from_errors(np.ones((2, 2, 2))), r"got \(2, 2, 2\)"),
     "covariances not square": (lambda: mx.noise.from_covariances(np.ones((4, 2, 3))), r"got \(4, 2, 3\)"),
-    "asymmetric": (lambda: mx.noise.from_covariances([np.eye(2), [[1, 0.5], [0.2, 1]]]), "symmetric; they are not in row 1"),
-    "indefinite": (lambda: mx.noise.from_covariances([np.eye(2), INDEFINITE, np.eye(2), INDEFINITE]), "not in rows 1 and 3: check"),
+    "asymmetric": (
+        lambda: mx.noise.from_covariances([np.eye(2), [[1, 0.5], [0.2, 1]]]),
+        "symmetric; they are not in row 1",
+    ),
+    "indefinite": (
+        lambda: mx.noise.from_covariances([np.eye(2), INDEFINITE, np.eye(2), INDEFINITE]),
+        "not in rows 1 and 3: check",
+    ),
     "indefinite for all": (lambda: mx.noise.from_covariances(INDEFINITE), "positive semi-definite"),
-    "half unknown": (lambda: mx.noise.from_covariances([[[1, np.nan], [np.nan, 1]]]), "finite where both variances are; see row 0"),
+    "half unknown": (
+        lambda: mx.noise.from_covariances([[[1, np.nan], [np.nan, 1]]]),
+        "finite where both variances are; see row 0",
+    ),
     "unknown for all": (lambda: mx.noise.from_errors([1.0, np.nan]), "shared by all rows must be finite"),
     "policy": (lambda: mx.noise.from_errors([1.0], missing="drop"), '"refuse" or "gap"; got \'drop\''),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)

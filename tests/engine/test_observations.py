@@ -23,14 +23,19 @@ def some_mixture(rng, k=3, d=2, obs=None, *, background=False):
     box = mx.UniformBackground(np.full(obs.width, -30.0), np.full(obs.width, 30.0), weight=0.1) if background else None
     return mx.Mixture(
         rng.dirichlet(np.ones(k), size=groups) if groups else rng.dirichlet(np.ones(k)),
-        2 * rng.normal(size=(k, d)), random_covariances(rng, k, d),
-        offsets=rng.normal(size=(groups, d)) if groups else None, group_labels=labels, background=box,
-    )  # fmt: skip
+        2 * rng.normal(size=(k, d)),
+        random_covariances(rng, k, d),
+        offsets=rng.normal(size=(groups, d)) if groups else None,
+        group_labels=labels,
+        background=box,
+    )
 
 
 CASES = [
     (noise, projection, groups, background)
-    for noise, projection, groups, background in itertools.product(NOISES, ("none", "shared", "rows"), (0, 3), (False, True))
+    for noise, projection, groups, background in itertools.product(
+        NOISES, ("none", "shared", "rows"), (0, 3), (False, True)
+    )
     if not (background and projection == "rows")
 ]
 
@@ -39,12 +44,23 @@ CASES = [
 def test_densities_are_those_of_row_by_row_marginals(noise, projection, groups, background):
     """log_density, responsibilities, posterior and the sums of expect, against scipy, to 1e-10."""
     rng = np.random.default_rng(len(noise) + 10 * groups)
-    obs, _ = draw_rows(rng, 2 * rng.normal(size=(3, 2)), n=50, noise=noise, projection=projection, groups=groups, gaps=0.3, row_weights=True)
+    obs, _ = draw_rows(
+        rng,
+        2 * rng.normal(size=(3, 2)),
+        n=50,
+        noise=noise,
+        projection=projection,
+        groups=groups,
+        gaps=0.3,
+        row_weights=True,
+    )
     mixture = some_mixture(rng, obs=obs, background=background)
     terms = oracles.log_terms(mixture, obs)
     expected = oracles.log_density(mixture, obs)
     np.testing.assert_allclose(mixture.log_density(obs), expected, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(mixture.responsibilities(obs), np.exp(terms - expected[:, None])[:, :-1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        mixture.responsibilities(obs), np.exp(terms - expected[:, None])[:, :-1], rtol=1e-9, atol=1e-12
+    )
     for backend in ("numba", "reference"):
         stats = mx.expect(mixture, obs, backend=backend)
         assert stats.log_likelihood == pytest.approx(oracles.log_likelihood(mixture, obs), rel=1e-10)
@@ -57,7 +73,9 @@ def test_densities_are_those_of_row_by_row_marginals(noise, projection, groups, 
 
 def test_the_dense_oracle_agrees_with_scipy():
     rng = np.random.default_rng(0)
-    obs, _ = draw_rows(rng, rng.normal(size=(3, 2)), n=40, noise="full", projection="rows", groups=2, gaps=0.3, row_weights=True)
+    obs, _ = draw_rows(
+        rng, rng.normal(size=(3, 2)), n=40, noise="full", projection="rows", groups=2, gaps=0.3, row_weights=True
+    )
     mixture = some_mixture(rng, obs=obs)
     dense = oracles.dense_log_likelihood(obs, mixture.weights, mixture.means, mixture.covariances, mixture.offsets)
     assert dense == pytest.approx(oracles.log_likelihood(mixture, obs), rel=1e-12)
@@ -69,7 +87,9 @@ def test_weight_two_is_the_row_twice_and_weight_zero_the_row_absent():
     obs, _ = draw_rows(rng, rng.normal(size=(2, 2)), n=60, noise="full", groups=2, gaps=0.2, row_weights=False)
     count = rng.integers(3, size=60)
     mixture = some_mixture(rng, k=2, obs=obs)
-    weighted = mx.Observations(obs.x, obs.noise, row_weights=count, groups=[obs.group_labels[code] for code in obs.groups])
+    weighted = mx.Observations(
+        obs.x, obs.noise, row_weights=count, groups=[obs.group_labels[code] for code in obs.groups]
+    )
     repeated = obs.take(np.repeat(np.arange(60), count))
     a, b = mx.expect(mixture, weighted), mx.expect(mixture, repeated)
     for name in ("counts", "g", "F", "H", "log_likelihood", "entropy", "row_weight"):
@@ -129,7 +149,9 @@ def test_blocks_hold_every_row_once(groups):
 @pytest.mark.parametrize(("noise", "projection"), [*itertools.product(NOISES, ("none", "shared", "rows"))])
 def test_taking_and_joining_rows_changes_nothing(noise, projection):
     rng = np.random.default_rng(5)
-    obs, _ = draw_rows(rng, rng.normal(size=(2, 2)), n=40, noise=noise, projection=projection, groups=3, gaps=0.2, row_weights=True)
+    obs, _ = draw_rows(
+        rng, rng.normal(size=(2, 2)), n=40, noise=noise, projection=projection, groups=3, gaps=0.2, row_weights=True
+    )
     again = join([obs.take(slice(0, 15)), obs.take(np.arange(15, 40))])
     mixture = some_mixture(rng, k=2, obs=obs)
     np.testing.assert_array_equal(mixture.log_density(again), mixture.log_density(obs))
@@ -157,11 +179,20 @@ def test_observed_rows_have_the_gaps_and_the_noise_of_others(noise, projection):
 
 X = np.arange(12.0).reshape(6, 2) ** 1.5
 KINDS = {
-    "float32": X.astype(np.float32), "float16": X.astype(np.float16), "int": X.astype(int), "uint8": X.astype(np.uint8),
-    "bool": X > 5, "Fortran": np.asfortranarray(X), "reversed": X[::-1, ::-1][::-1, ::-1], "big-endian": X.astype(">f8"),
-    "object": X.astype(object), "lists": X.tolist(), "frame": pd.DataFrame(X, columns=["a", "b"]),
-    "nullable": pd.DataFrame(X, columns=["a", "b"]).convert_dtypes(), "longdouble": X.astype(np.longdouble),
-}  # fmt: skip
+    "float32": X.astype(np.float32),
+    "float16": X.astype(np.float16),
+    "int": X.astype(int),
+    "uint8": X.astype(np.uint8),
+    "bool": X > 5,
+    "Fortran": np.asfortranarray(X),
+    "reversed": X[::-1, ::-1][::-1, ::-1],
+    "big-endian": X.astype(">f8"),
+    "object": X.astype(object),
+    "lists": X.tolist(),
+    "frame": pd.DataFrame(X, columns=["a", "b"]),
+    "nullable": pd.DataFrame(X, columns=["a", "b"]).convert_dtypes(),
+    "longdouble": X.astype(np.longdouble),
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -251,31 +282,52 @@ BAD = {
     "ragged rows": (lambda: mx.Observations([[1.0, 2.0], [3.0]]), "rows of one length"),
     "complex": (lambda: mx.Observations([[1j]]), "x must be real numbers"),
     "text": (lambda: mx.Observations(np.array([[1, 2], [3, "x"]], dtype=object)), "got 'x' at row 1, column 1"),
-    "text in a frame": (lambda: mx.Observations(pd.DataFrame({"a": [1, 2], "b": [1, "x"]})), "column 'b' has 'x' in row 1"),
+    "text in a frame": (
+        lambda: mx.Observations(pd.DataFrame({"a": [1, 2], "b": [1, "x"]})),
+        "column 'b' has 'x' in row 1",
+    ),
     "dates": (lambda: mx.Observations(pd.DataFrame({"a": pd.date_range("2020", periods=2)})), "column 'a' has"),
     "a number too large": (lambda: mx.Observations([[10**400]]), "x must be numbers"),
     "one name twice": (lambda: mx.Observations(pd.DataFrame([[1, 2]], columns=["a", "a"])), "'a' stands twice"),
-    "inf": (lambda: mx.Observations([[1.0], [2.0], [np.inf]]), "x must be finite .* got inf in row 2: write missing values as NaN"),
+    "inf": (
+        lambda: mx.Observations([[1.0], [2.0], [np.inf]]),
+        "x must be finite .* got inf in row 2: write missing values as NaN",
+    ),
     "many infs": (lambda: mx.Observations(np.full((9, 1), -np.inf)), r"rows 0, 1, 2, 3, 4 \.\.\. \(9 in all\)"),
     "too large": (lambda: mx.Observations([[1e60]]), "at most 1e\\+50 in size; got 1e\\+60 in row 0"),
-    "too small": (lambda: mx.Observations(ROWS * [1.0, 1e-150]), "x must reach 1e-100 in size; column 1: .*choose units nearer"),
+    "too small": (
+        lambda: mx.Observations(ROWS * [1.0, 1e-150]),
+        "x must reach 1e-100 in size; column 1: .*choose units nearer",
+    ),
     "bare errors": (lambda: mx.Observations(ROWS, np.ones((6, 2))), "write noise.from_errors"),
-    "noise of others": (lambda: mx.Observations(ROWS, mx.noise.from_errors(np.ones((5, 2)))), r"noise must match x of shape \(6, 2\)"),
+    "noise of others": (
+        lambda: mx.Observations(ROWS, mx.noise.from_errors(np.ones((5, 2)))),
+        r"noise must match x of shape \(6, 2\)",
+    ),
     "no error": (
         lambda: mx.Observations(ROWS, mx.noise.from_errors([[1, NAN]] + [[1, 1]] * 4 + [[NAN, 1]])),
         r'2 have none \(column 0: 1, column 1: 1\), in rows 0 and 5: .*missing="gap"',
     ),
-    "projection of another shape": (lambda: mx.Observations(ROWS, projection=np.ones((3, 3))), "projection must have shape"),
+    "projection of another shape": (
+        lambda: mx.Observations(ROWS, projection=np.ones((3, 3))),
+        "projection must have shape",
+    ),
     "a projection in words": (lambda: mx.Observations(ROWS, projection="xyz"), "projection must be an array"),
     "projection unknown": (lambda: mx.Observations(ROWS, projection=np.full((2, 2), NAN)), "must be finite"),
     "projection of a row unknown": (
         lambda: mx.Observations(ROWS, projection=np.where(np.arange(6)[:, None, None] == 3, NAN, np.ones((6, 2, 2)))),
         "projection must be finite where x is observed; it is not in row 3",
     ),
-    "negative row weights": (lambda: mx.Observations(ROWS, row_weights=[1, -1, 1, 1, -1, 1]), "they are not in rows 1 and 4"),
+    "negative row weights": (
+        lambda: mx.Observations(ROWS, row_weights=[1, -1, 1, 1, -1, 1]),
+        "they are not in rows 1 and 4",
+    ),
     "unknown row weights": (lambda: mx.Observations(ROWS, row_weights=np.full(6, NAN)), "finite and not negative"),
     "row weights of others": (lambda: mx.Observations(ROWS, row_weights=[1, 1]), r"shape \(n,\) = \(6,\); got \(2,\)"),
-    "groups of others": (lambda: mx.Observations(ROWS, groups=["a"]), r"groups must have shape \(n,\) = \(6,\); got \(1,\)"),
+    "groups of others": (
+        lambda: mx.Observations(ROWS, groups=["a"]),
+        r"groups must have shape \(n,\) = \(6,\); got \(1,\)",
+    ),
     "no group": (lambda: mx.Observations(ROWS, groups=["a", None, "a", NAN, pd.NA, "a"]), "rows 1, 3 and 4 has none"),
     "one group for all": (lambda: mx.Observations(ROWS, groups="a"), "groups must have shape"),
     "lists as labels": (lambda: mx.Observations(ROWS, groups=[["a"]] * 6), "hashable"),
@@ -284,11 +336,16 @@ BAD = {
     "no blocks": (lambda: mx.fit(mx.Model(1), mx.from_blocks(lambda: iter(()))), "at least one row"),
     "blocks of two widths": (lambda: mx.fit(mx.Model(1), mx.from_blocks(lambda: [ROWS, ROWS[:, :1]])), "same columns"),
     "blocks of two kinds of noise": (
-        lambda: mx.fit(mx.Model(1), mx.from_blocks(lambda: [ROWS, mx.Observations(ROWS, mx.noise.from_errors([1, 1]))])),
+        lambda: mx.fit(
+            mx.Model(1), mx.from_blocks(lambda: [ROWS, mx.Observations(ROWS, mx.noise.from_errors([1, 1]))])
+        ),
         "noise of one kind",
     ),
-    "other dimensions": (lambda: some_mixture(np.random.default_rng(0)).log_density(ROWS[:, :1]), "2 dimensions; got 1"),
-}  # fmt: skip
+    "other dimensions": (
+        lambda: some_mixture(np.random.default_rng(0)).log_density(ROWS[:, :1]),
+        "2 dimensions; got 1",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -302,10 +359,15 @@ def test_bad_rows_are_refused_in_one_line(case):
 def test_an_empty_block_is_passed_over():
     mixture = some_mixture(np.random.default_rng(0))
     source = mx.from_blocks(lambda: iter([ROWS[:0], ROWS[:4], ROWS[4:4], ROWS[4:]]))
-    assert mx.expect(mixture, source).log_likelihood == pytest.approx(mx.expect(mixture, ROWS).log_likelihood, rel=1e-13)
+    assert mx.expect(mixture, source).log_likelihood == pytest.approx(
+        mx.expect(mixture, ROWS).log_likelihood, rel=1e-13
+    )
     assert mixture.log_density(ROWS[:0]).shape == (0,)
     assert mixture.posterior(ROWS[:0])[1].shape == (0, 2, 2)
 
 
 def test_observations_say_little():
-    assert repr(mx.Observations(ROWS, mx.noise.from_errors(np.ones((6, 2))))) == "Observations(6 rows x 2 columns, DiagonalNoise)"
+    assert (
+        repr(mx.Observations(ROWS, mx.noise.from_errors(np.ones((6, 2)))))
+        == "Observations(6 rows x 2 columns, DiagonalNoise)"
+    )

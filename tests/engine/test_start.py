@@ -43,7 +43,7 @@ def test_every_kind_of_start_can_be_climbed_from(kind, gaps, sigma):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_ten_starts_find_three_clusters(seed):
-    obs, label = rows(seed, gaps=0.2, sigma=0.5)
+    obs, _label = rows(seed, gaps=0.2, sigma=0.5)
     fit = mx.fit(mx.Model(3), obs, rng=seed)
     assert fit.converged and len(fit.starts) == 10
     assert nearest(fit.mixture.means).max() < 0.5
@@ -96,13 +96,17 @@ def test_frozen_parts_of_a_start_come_back_bit_for_bit(starts):
 
 
 def test_a_start_without_groups_is_good_for_grouped_rows():
-    obs, label = rows()
+    obs, _label = rows()
     grouped = mx.Observations(obs.x, groups=np.arange(len(obs)) % 4)
     start = mx.Mixture([0.2, 0.3, 0.5], CENTRES, np.tile(np.eye(2), (3, 1, 1)))
     fit = mx.fit(mx.Model(3, offsets="group"), grouped, start=start)
     assert fit.mixture.weights.shape == (4, 3)
     assert fit.mixture.offsets.shape == (4, 2)
-    linked = mx.fit(mx.Model(3, weights="poisson"), grouped, start=mx.Mixture(start.weights, start.means, start.covariances, rates=0.7))
+    linked = mx.fit(
+        mx.Model(3, weights="poisson"),
+        grouped,
+        start=mx.Mixture(start.weights, start.means, start.covariances, rates=0.7),
+    )
     assert linked.mixture.rates.shape == (4,)
     again = mx.fit(mx.Model(3, weights="poisson"), grouped, start=linked.mixture, tol=1e-9)
     np.testing.assert_allclose(again.mixture.rates, linked.mixture.rates, rtol=1e-3)
@@ -120,7 +124,9 @@ def test_a_fit_goes_on_from_a_fit():
 def test_columns_of_any_size_are_looked_at():
     """In raw units k-means would see the second column only."""
     rng = np.random.default_rng(0)
-    x = np.column_stack([np.repeat([-1.0, 1.0], 200) * 5e-3 + 1e-3 * rng.normal(size=400), 300.0 * rng.normal(size=400)])
+    x = np.column_stack(
+        [np.repeat([-1.0, 1.0], 200) * 5e-3 + 1e-3 * rng.normal(size=400), 300.0 * rng.normal(size=400)]
+    )
     fit = mx.fit(mx.Model(2), x, rng=0, starts=3)
     np.testing.assert_allclose(np.sort(fit.mixture.means[:, 0]), [-5e-3, 5e-3], atol=3e-4)
 
@@ -184,26 +190,43 @@ BAD = {
     "text": (lambda: mx.from_labels(OBS, ["a"] * 30), "labels must be whole numbers"),
     "too few": (lambda: mx.from_labels(OBS, [0, 1]), r"shape \(n,\) = \(30,\)"),
     "negative": (lambda: mx.from_labels(OBS, np.full(30, -1)), "0 or more"),
-    "a label nobody has": (lambda: mx.from_labels(OBS, np.full(30, 2)), "every label from 0 to 2 must occur; 0 does not"),
-    "K of others": (lambda: mx.fit(mx.Model(2), OBS, start=mx.from_labels(OBS, LABEL)), "the model's 2 components; got 3"),
+    "a label nobody has": (
+        lambda: mx.from_labels(OBS, np.full(30, 2)),
+        "every label from 0 to 2 must occur; 0 does not",
+    ),
+    "K of others": (
+        lambda: mx.fit(mx.Model(2), OBS, start=mx.from_labels(OBS, LABEL)),
+        "the model's 2 components; got 3",
+    ),
     "D of others": (
-        lambda: mx.fit(mx.Model(1), OBS, start=mx.Mixture([1.0], [[0.0]], [[[1.0]]])), "the 2 dimensions of the rows; got 1",
+        lambda: mx.fit(mx.Model(1), OBS, start=mx.Mixture([1.0], [[0.0]], [[[1.0]]])),
+        "the 2 dimensions of the rows; got 1",
     ),
     "all missing": (lambda: mx.fit(mx.Model(1), np.full((3, 2), NAN)), "all are missing"),
-    "a column missing": (lambda: mx.fit(mx.Model(1), np.column_stack([OBS.x, np.full(30, NAN)])), "column 2 has none: leave it out"),
-    "a constant column": (lambda: mx.fit(mx.Model(1), np.column_stack([OBS.x, np.ones(30)])), r"column 2 \(always 1\) does not"),
+    "a column missing": (
+        lambda: mx.fit(mx.Model(1), np.column_stack([OBS.x, np.full(30, NAN)])),
+        "column 2 has none: leave it out",
+    ),
+    "a constant column": (
+        lambda: mx.fit(mx.Model(1), np.column_stack([OBS.x, np.ones(30)])),
+        r"column 2 \(always 1\) does not",
+    ),
     "one row": (lambda: mx.fit(mx.Model(1), OBS.x[:1]), "every column must vary"),
     "more components than rows": (lambda: mx.fit(mx.Model(31), OBS), "got 30 rows and K = 31"),
     "frozen without a start": (lambda: mx.fit(mx.Model(2, frozen=mx.Frozen(means=True)), OBS), "give start="),
-    "offsets without groups": (lambda: mx.fit(mx.Model(2, offsets="group"), OBS), 'offsets="group" needs rows with groups'),
+    "offsets without groups": (
+        lambda: mx.fit(mx.Model(2, offsets="group"), OBS),
+        'offsets="group" needs rows with groups',
+    ),
     "groups of others": (
         lambda: mx.fit(
-            mx.Model(1), mx.Observations(OBS.x, groups=["a", "b", "c"] * 10),
+            mx.Model(1),
+            mx.Observations(OBS.x, groups=["a", "b", "c"] * 10),
             start=mx.Mixture([1.0], [[0.0, 0.0]], [np.eye(2)], group_labels=("a", "b")),
         ),
         "start must know every group of the rows",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)

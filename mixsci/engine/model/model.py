@@ -342,7 +342,7 @@ def _say(value: Any) -> str:
 
 def _whole(value: Any) -> bool:
     """Whether it is a whole number, 1 or more."""
-    return isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer() and value >= 1
+    return isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer() and float(value) >= 1
 
 
 def _offsets(offsets: Any) -> Offsets | None:
