@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Observations": "mixsci.engine.observations",
     "from_blocks": "mixsci.engine.observations",
+    "effective_rows": "mixsci.engine.observations",
     "Mixture": "mixsci.engine.mixture",
     "Model": "mixsci.engine.model.model",
     "Frozen": "mixsci.engine.model.model",
@@ -64,7 +65,11 @@ if TYPE_CHECKING:
     from mixsci.engine.model.background import UniformBackground as UniformBackground
     from mixsci.engine.model.means import Offsets as Offsets
     from mixsci.engine.model.model import Frozen as Frozen, Model as Model
-    from mixsci.engine.observations import Observations as Observations, from_blocks as from_blocks
+    from mixsci.engine.observations import (
+        Observations as Observations,
+        effective_rows as effective_rows,
+        from_blocks as from_blocks,
+    )
     from mixsci.errors import (
         ConvergenceWarning as ConvergenceWarning,
         DataError as DataError,

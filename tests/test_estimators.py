@@ -255,11 +255,11 @@ def test_the_random_state_may_be_a_generator():
 
 def test_priors_background_and_laws_of_weights_reach_the_engine():
     X, _ = draw()
-    prior = mx.prior.InverseWishart.towards(np.eye(2), 1e6)
-    pulled = quick(prior=prior, weight_concentration_prior=1e6).fit(X)
-    np.testing.assert_allclose(pulled.covariances_, np.tile(np.eye(2), (2, 1, 1)), atol=0.01)
+    prior = mx.prior.InverseWishart.towards(np.eye(2), 1e4)
+    pulled = quick(prior=prior, weight_concentration_prior=1e4).fit(X)
+    np.testing.assert_allclose(pulled.covariances_, np.tile(np.eye(2), (2, 1, 1)), atol=0.05)
     np.testing.assert_allclose(pulled.weights_, 0.5, atol=1e-3)
-    assert pulled.lower_bound_ == pulled.fit_.objective / len(X)
+    assert pulled.lower_bound_ == pytest.approx((pulled.fit_.log_likelihood + pulled.fit_.log_prior) / len(X))
     stray = np.r_[X, np.random.default_rng(4).uniform(-50, 50, (60, 2)), [[40.0, 40.0]]]
     box = quick(background=mx.UniformBackground([-50, -50], [50, 50])).fit(stray)
     assert (box.predict(stray)[200:] == -1).mean() > 0.9
@@ -284,7 +284,7 @@ def test_answers_are_those_of_the_fit():
     np.testing.assert_array_equal(gm.predict_proba(X, noise=C), gm.fit_.responsibilities(obs))
     np.testing.assert_array_equal(gm.predict(X, noise=C), gm.fit_predict(X, noise=C, sample_weight=weights))
     np.testing.assert_array_equal(gm.score_samples(X, noise=C), gm.fit_.log_density(obs))
-    assert gm.score_samples(X, noise=C)[5] == 0
+    assert gm.score_samples(X, noise=C)[5] == pytest.approx(0.0, abs=1e-12)
     used = weights * (np.arange(len(X)) != 5)
     mean = used @ gm.score_samples(X, noise=C) / used.sum()
     assert gm.score(X, **seen) == pytest.approx(mean, rel=1e-12)

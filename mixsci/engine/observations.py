@@ -203,6 +203,24 @@ def from_blocks(make: Callable[[], Iterable[Any]]) -> BlockSource:
     return BlockSource(make)
 
 
+def effective_rows(row_weights: Any) -> float:
+    """How many equal rows importance weights are worth, (sum w)^2 / sum w^2 (Kish 1965).
+
+    Importance weights have no natural sum: scale them to this one, w * effective_rows(w) / sum(w), before they count as
+    rows in BIC, tolerances and standard errors. Weights that mean "this row occurs w times" stay as they are.
+
+    Example:
+        >>> import mixsci as mx
+        >>> mx.effective_rows([1.0, 1.0, 1.0, 0.0])
+        3.0
+    """
+    values = as_numbers(row_weights, "row_weights").values
+    weights = _row_weights(values, len(values))
+    if weights is None or not weights.any():
+        raise DataError("row_weights must not all be zero")
+    return float(weights.sum() ** 2 / np.sum(weights**2))
+
+
 def as_observations(data: Any) -> Observations:
     """Observations as they are; anything else is x, without noise."""
     return data if isinstance(data, Observations) else Observations(data)
