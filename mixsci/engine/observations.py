@@ -238,13 +238,15 @@ def join(parts: Sequence[Observations]) -> Observations:
     per_row = first.projection is not None and first.projection.ndim == 3
     weights = [np.ones(len(part)) if part.row_weights is None else part.row_weights for part in parts]
     labels = [(part.group_labels or ())[code] for part in parts if part.groups is not None for code in part.groups]
-    return Observations(
+    whole = Observations(
         np.concatenate([part.x for part in parts]),
         join_noise([part.noise for part in parts]),
         np.concatenate([part.projection for part in parts]) if per_row else first.projection,
         None if all(part.row_weights is None for part in parts) else np.concatenate(weights),
         labels or None,
     )
+    object.__setattr__(whole, "names", first.names)
+    return whole
 
 
 def observe(latent: Array, like: Observations, rng: np.random.Generator) -> Observations:

@@ -60,9 +60,15 @@ class Problem:
 
 PROBLEMS = [
     *(Problem(d=d, k=k, gaps=g) for d, k, g in itertools.product((1, 2, 5, 12), (1, 3, 8), (0.0, 0.3, 0.9))),
-    *(Problem(d=d, gaps=g, noise=noise) for d, g, noise in itertools.product((1, 4, 12), (0.0, 0.5), ("shared", "full"))),
+    *(
+        Problem(d=d, gaps=g, noise=noise)
+        for d, g, noise in itertools.product((1, 4, 12), (0.0, 0.5), ("shared", "full"))
+    ),
     *(Problem(d=d, gaps=g, noise="full", projected=True) for d, g in itertools.product((1, 2, 3, 6), (0.0, 0.4))),
-    *(Problem(scale=s, gaps=0.2, noise=noise) for s, noise in itertools.product((1e-8, 1e8), ("none", "shared", "full"))),
+    *(
+        Problem(scale=s, gaps=0.2, noise=noise)
+        for s, noise in itertools.product((1e-8, 1e8), ("none", "shared", "full"))
+    ),
     *(Problem(d=12, scale=s, noise="full", k=2) for s in (1e-8, 1e8)),
     *(Problem(singular=True, noise=noise, gaps=0.3) for noise in ("shared", "full")),
     *(Problem(outlier=1e6, noise=noise) for noise in ("none", "full")),

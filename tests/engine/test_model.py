@@ -199,9 +199,7 @@ def test_an_open_law_names_the_components_it_needs():
     x = (10.0 * rng.poisson(1.0, size=500) + rng.normal(size=500))[:, None]
     ladder = mx.means.Ladder(np.stack([np.ones(4), np.arange(4)], axis=-1)[:, None, :])
     start = mx.Mixture(np.full(4, 0.25), 10.0 * np.arange(4)[:, None], np.ones((4, 1, 1)))
-    with pytest.raises(
-        mx.DataError, match=r'P|with lambda = .*, K = 1\d; got K = 4: add components or use last="tail"'
-    ):
+    with pytest.raises(mx.DataError, match=r'with lambda = .*, K = 1\d; got K = 4: add components or use last="tail"'):
         mx.fit(mx.Model(4, weights=mx.weights.Poisson("open"), means=ladder, covariance="tied"), x, start=start)
 
 
@@ -361,7 +359,7 @@ def test_fixed_means_do_not_move():
 
 def test_a_direction_without_spread_does_not_move():
     """Sigma free but singular: read as a limit, the latent step stays within its range."""
-    x = [*np.random.default_rng(0).normal(size=(100, 2)), 3.0, 3.0]
+    x = 3.0 + np.random.default_rng(0).normal(size=(100, 2))
     obs = mx.Observations(x, mx.noise.from_errors([0.5, 0.5]), groups=np.arange(100) % 2)
     line = np.array([1.0, 2.0])
     start = mx.Mixture([1.0], [[0.0, 0.0]], [np.outer(line, line)], group_labels=(0, 1), offsets=np.zeros((2, 2)))

@@ -152,6 +152,8 @@ def from_labels(obs: Any, labels: Any, model: Model | None = None) -> Mixture:
     apart = points[:, None] - means
     scatter = np.einsum("nk,nki,nkj->kij", r, apart, apart)
     model = model or Model(k)
+    if model.n_components != k:
+        raise DataError(f"the model must have a component for every label; got {model.n_components} for {k} labels")
     floor = 1e-6 * np.diag(spread**2)
     covariances = model.covariance.maximise(
         scatter + counts[:, None, None] * floor,

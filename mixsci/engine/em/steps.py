@@ -209,7 +209,7 @@ def _stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stat
     groups = mixture.n_groups
     known = slice(0, groups) if groups else 0
     return Stats(
-        counts=sums.counts[known], background_count=sums.background, g=sums.g[known], F=sums.F[known], H=sums.H,
-        log_likelihood=sums.log_likelihood, entropy=sums.entropy, n_rows=len(block),
+        counts=sums.counts[known], background_count=float(sums.background), g=sums.g[known], F=sums.F[known], H=sums.H,
+        log_likelihood=float(sums.log_likelihood), entropy=float(sums.entropy), n_rows=len(block),
         row_weight=float(sums.row_weight), failures=sums.failures,
     )  # fmt: skip

@@ -57,5 +57,7 @@ def run(rows: Rows, parameters: Parameters, *, keep: Keep = 0, backend: str = "n
         backend: "numba" chooses the fastest kernel; else a name of KERNELS.
     """
     name = choose(rows, keep) if backend == "numba" else backend
+    if name not in KERNELS:
+        raise ValueError(f'backend must be "numba" or one of {", ".join(KERNELS)}; got {backend!r}')
     kernel: Kernel = import_module(f"{__name__}.{KERNELS[name]}").run
     return kernel(rows, parameters, keep)

@@ -287,10 +287,10 @@ class Occupancy:
     linked = True
 
     def __post_init__(self) -> None:
+        if not hasattr(self.law, "maximise"):
+            raise DataError(f"the law of the states must be an object such as Poisson(); got {self.law!r}")
         for shape in self.shapes:
-            q = np.asarray(shape, dtype=float)
-            ok = q >= 1 and q == int(q) if q.ndim == 0 else (q >= 0).all() and abs(q.sum() - 1) < 1e-8
-            if not ok:
+            if not _is_shape(shape):
                 raise DataError(f"a state's shape is a number of sub-components or weights that sum to 1; got {shape}")
 
     @property
@@ -373,6 +373,17 @@ class Occupancy:
     @staticmethod
     def _held(shape: Any) -> Array:
         return np.full(int(shape), 1.0 / int(shape)) if np.ndim(shape) == 0 else np.asarray(shape, dtype=float)
+
+
+def _is_shape(shape: Any) -> bool:
+    """Whether it is a number of sub-components, or weights of them that sum to one."""
+    try:
+        q = np.asarray(shape, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    if q.ndim == 0:
+        return bool(q >= 1 and q == np.floor(q))
+    return bool(q.ndim == 1 and (q >= 0).all() and abs(q.sum() - 1) < 1e-8)
 
 
 WEIGHTS: dict[str, WeightModel] = {"free": Free(), "poisson": Poisson()}
