@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from numbers import Integral
 from typing import TypeVar
@@ -20,6 +20,7 @@ Result = TypeVar("Result")
 
 #: Blocks in flight per thread: enough to keep threads busy, few enough to keep memory small.
 _AHEAD = 2
+_FEW_COLUMNS = 16
 
 
 def thread_count(workers: int | None) -> int:
@@ -32,11 +33,18 @@ def thread_count(workers: int | None) -> int:
 
 
 def map_blocks(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None, *, columns: int | None = None
 ) -> Iterator[Result]:
-    """function(item) for every item, in order, at most a few items ahead; BLAS is held to one thread meanwhile."""
+    """function(item) for every item, in order, at most a few items ahead; BLAS is held to one thread meanwhile.
+
+    Args:
+        function: what to do with each item.
+        items: blocks of rows.
+        workers: threads; None = all processors.
+        columns: of the blocks, where known.
+    """
     threads = thread_count(workers)
-    with one_blas_thread():
+    with one_blas_thread(columns):
         yield from map(function, items) if threads == 1 else _map_threads(function, items, threads)
 
 
@@ -55,9 +63,10 @@ def _map_threads(function: Callable[[Item], Result], items: Iterable[Item], thre
             future.cancel()
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
-    """While it lasts BLAS uses one thread: small matrices are quicker so, and results do not depend on threads."""
-    return _blas().limit(limits=1, user_api="blas")
+def one_blas_thread(columns: int | None = None) -> AbstractContextManager[object]:
+    """While it lasts BLAS uses one thread: results do not depend on threads. It does so by itself for few columns."""
+    few = columns is not None and columns < _FEW_COLUMNS
+    return nullcontext() if few else _blas().limit(limits=1, user_api="blas")
 
 
 @cache

@@ -182,7 +182,8 @@ class Mixture:
     ) -> Iterator[tuple[slice | Array, Any]]:
         """(rows, function(block of these rows)) over all rows."""
         parts = list(_parts(obs, size))
-        return zip(parts, map_blocks(lambda rows: function(obs.take(rows)), parts, workers), strict=True)
+        results = map_blocks(lambda rows: function(obs.take(rows)), parts, workers, columns=obs.width)
+        return zip(parts, results, strict=True)
 
     # Other mixtures that follow from it
 

@@ -51,7 +51,10 @@ def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: int |
     threads = thread_count(workers)
     if isinstance(obs, Observations) and len(obs) * mixture.n_components < _FEW_CELLS:
         threads = 1
-    parts = map_blocks(lambda block: _stats_of_block(mixture, block, backend), filter(len, obs.blocks()), threads)
+    blocks = filter(len, obs.blocks())
+    parts = map_blocks(
+        lambda at: _stats_of_block(mixture, at, backend), blocks, threads, columns=getattr(obs, "width", None)
+    )
     first = next(parts, None)
     if first is None:
         raise DataError("there must be at least one row; got none")

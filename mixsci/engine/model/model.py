@@ -142,7 +142,7 @@ class Model:
 
     def maximise(self, mixture: Mixture, stats: Stats) -> Mixture:
         """M-step: the mixture of greatest expected posterior density given `stats` of `mixture`."""
-        with one_blas_thread():
+        with one_blas_thread(mixture.n_dims):
             return self._maximised(mixture, stats)
 
     def _maximised(self, mixture: Mixture, stats: Stats) -> Mixture:
