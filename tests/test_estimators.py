@@ -261,7 +261,7 @@ def test_priors_background_and_laws_of_weights_reach_the_engine():
     np.testing.assert_allclose(pulled.weights_, 0.5, atol=1e-3)
     assert pulled.lower_bound_ == pytest.approx((pulled.fit_.log_likelihood + pulled.fit_.log_prior) / len(X))
     stray = np.r_[X, np.random.default_rng(4).uniform(-50, 50, (60, 2)), [[40.0, 40.0]]]
-    box = quick(background=mx.UniformBackground([-50, -50], [50, 50])).fit(stray)
+    box = quick(reg_covar=0.1, background=mx.UniformBackground([-50, -50], [50, 50])).fit(stray)
     assert (box.predict(stray)[200:] == -1).mean() > 0.9
     assert (box.predict(X) == -1).mean() < 0.05
     assert box.predict_proba(stray)[-1].sum() < 0.01

@@ -61,14 +61,20 @@ def _factors(covariances: Array, noise: Array, dims: Array) -> list[Array | None
 
 def _log_densities(x: Array, means: Array, factors: list[Array | None]) -> Array:
     """(K, n) log densities of rows x (o, n); -inf where a spread is singular."""
-    log_p = np.full((len(factors), x.shape[1]), -np.inf)
-    room, whitened = np.empty_like(x), np.empty_like(x)
+    o, n = x.shape
+    log_p = np.full((len(factors), n), -np.inf)
+    # About a common centre a row of ones can carry L mu without losing digits; NumPy's products let other threads run.
+    centre = means.mean(axis=0)
+    rows = np.vstack([np.ones(n), x - centre[:, None]])
+    z, half = np.empty_like(x), o // 2
     for k, factor in enumerate(factors):
         if factor is not None:
-            # NumPy's products let other threads run meanwhile; SciPy's triangular ones do not.
-            z = np.matmul(factor, np.subtract(x, means[k][:, None], out=room), out=whitened)
-            square = np.einsum("an,an->n", z, z)
-            log_p[k] = np.log(np.diag(factor)).sum() - 0.5 * (len(x) * _LOG_2PI + square)
+            whiten = np.column_stack([factor @ (centre - means[k]), factor])
+            # The upper half of a triangle needs half of the columns.
+            np.matmul(whiten[:half, : half + 1], rows[: half + 1], out=z[:half])
+            np.matmul(whiten[half:], rows, out=z[half:])
+            log_det = -np.log(np.diag(factor)).sum()
+            log_p[k] = -log_det - 0.5 * (o * _LOG_2PI + np.einsum("an,an->n", z, z))
     return log_p
 
 
