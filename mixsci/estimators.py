@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.start import Sketch, draw_start, sketch
+from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.steps import expect
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
@@ -200,7 +201,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         if self.init_params == "kmeans":
             return fit(model, obs, start=given, starts=self.n_init, rng=rng, **settings)
         starts = self._starts(model, obs, given, rng)
-        return max((fit(model, obs, start=start, rng=rng, **settings) for start in starts), key=_objective)
+        return max((fit(model, obs, start=start, rng=rng, **settings) for start in starts), key=_rank)
 
     def _given(self, model: Model, d: int) -> Mixture | None:
         """The mixture of what the user gave to begin from, the rest open; None where nothing was given."""
@@ -407,8 +408,10 @@ def _shape_of(covariance_type: Any) -> _Shape:
     return _SHAPES[covariance_type] if isinstance(covariance_type, str) else _SHAPES["full"]
 
 
-def _objective(found: Fit) -> float:
-    return found.objective
+def _rank(found: Fit) -> tuple[bool, float]:
+    """A fit that ended on a mixture beats one that did not, however high a collapse climbs."""
+    usable = found.outcome not in {Outcome.COLLAPSED, Outcome.NOT_FINITE}
+    return usable, found.objective
 
 
 def _inverse(precisions: Array) -> Array:

@@ -13,7 +13,7 @@ from mixsci.engine.evaluate import evaluate, group_codes, warn_of_unknown_groups
 from mixsci.engine.execution import map_blocks
 from mixsci.engine.kernels.layout import Shares
 from mixsci.engine.observations import Observations, as_observations
-from mixsci.engine.tables import as_numbers
+from mixsci.engine.tables import as_number, as_numbers
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Mixture:
         """Means (n, D) and covariances (n, D, D) of the latent points given the rows: denoised, gaps filled.
 
         A row's offset is part of its latent point. Rows are taken to come from the components: where a background
-        is modelled, given that they do. (Bovy, Hogg & Roweis 2011, eq. 16, averaged over components.)
+        is modelled, given that they do. (Bovy, Hogg & Roweis 2011, averaged over components.)
         """
         obs = as_observations(obs)
         warn_of_unknown_groups(self, obs)
@@ -196,8 +196,9 @@ class Mixture:
             self.weights if self.weights.ndim == 1 else self.weights[g],
             self.means if self.offsets is None else self.means + self.offsets[g],
             self.covariances,
-            rates=None if self.rates is None else self.rates[g],
+            rates=self.rates if np.ndim(self.rates) == 0 else self.rates[g],
             background=self.background,
+            state_of_component=self.state_of_component,
         )
 
     def _in_group(self, label: Hashable | None) -> Mixture:
@@ -230,33 +231,34 @@ class Mixture:
         Raises:
             DataError: nothing or everything given, an unknown dimension, or values of probability zero.
         """
-        here, given = self._in_group(group), _dims(list(values), self.n_dims)
+        here, errors = self._in_group(group), {} if errors is None else errors
+        if not (isinstance(values, Mapping) and isinstance(errors, Mapping)):
+            raise DataError(f"condition needs values and errors as {{dimension: value}}; got {type(values).__name__}")
+        given = _dims(list(values), self.n_dims)
         rest = [dim for dim in range(self.n_dims) if dim not in given]
         if not given or not rest:
             raise DataError(
                 f"condition needs values for some of the {self.n_dims} dimensions and must leave others; got {given}"
             )
-        if set(errors or ()) - set(values):
-            raise DataError(f"errors must be those of the values {list(values)}; got errors of {list(errors or ())}")
-        sigma = np.array([(errors or {}).get(dim, 0.0) for dim in values], dtype=float)
-        point = np.array(list(values.values()), dtype=float)
-        if not (np.isfinite(point).all() and np.isfinite(sigma).all() and (sigma >= 0).all()):
-            raise DataError(
-                f"values and errors to condition on must be finite, errors not negative; got {dict(values)}, {errors}"
-            )
+        if set(errors) - set(values):
+            raise DataError(f"errors must be those of the values {list(values)}; got errors of {list(errors)}")
+        point = np.array([as_number(value, f"the value of dimension {dim}") for dim, value in values.items()])
+        sigma = np.array([as_number(errors.get(dim, 0.0), f"the error of dimension {dim}") for dim in values])
+        if (sigma < 0).any():
+            raise DataError(f"values to condition on need errors not negative; got {dict(errors)}")
         gain, residual, log_p = _regress(here, given, rest, point, np.diag(sigma**2))
-        background, log_p = _condition_background(here, given, rest, point, log_p)
+        weights, background = _shares_given(here, given, rest, point, log_p)
         means = here.means[:, rest] + np.einsum("kij,kj->ki", gain, residual)
         cross = here.covariances[:, given][:, :, rest]
         covariances = here.covariances[:, rest][:, :, rest] - gain @ cross
-        return Mixture(
-            np.exp(log_p - logsumexp(log_p)), means, _nearest_semidefinite(covariances), background=background
-        )
+        return Mixture(weights, means, _nearest_semidefinite(covariances), background=background)
 
     # Draws and one-dimensional distribution
 
     def sample(self, n: int, *, rng: Any = None, group: Hashable | None = None) -> tuple[Array, Array]:
         """n latent points (n, D) and the component (n,) of each; -1 for the background (identity projection)."""
+        if isinstance(n, bool) or not isinstance(n, int | np.integer):
+            raise DataError(f"n must be a whole number of points; got {n!r}: write int(n)")
         if n < 0:
             raise DataError(f"n must not be negative; got {n}")
         here, rng = self._in_group(group), np.random.default_rng(rng)
@@ -279,9 +281,9 @@ class Mixture:
 
     def quantile(self, q: Any, *, group: Hashable | None = None) -> Array:
         """The t with P(v <= t) = q of a one-dimensional mixture, for q strictly between 0 and 1."""
-        here, q = self._in_group(group), np.asarray(q, dtype=float)
+        here, q = self._in_group(group), as_numbers(q, "q").values.astype(float)
         if not ((q > 0) & (q < 1)).all():
-            raise DataError(f"quantiles are defined for q strictly between 0 and 1; got {q}")
+            raise DataError(f"quantiles are defined for q strictly between 0 and 1; got {q[~((q > 0) & (q < 1))][0]}")
         sigma = np.sqrt(here.covariances[:, 0, 0])
         low, high = (here.means[:, 0] - 40 * sigma).min(), (here.means[:, 0] + 40 * sigma).max()
         if here.background is not None:
@@ -295,7 +297,7 @@ class Mixture:
         return high
 
     def _tail(self, t: Any, sign: float, group: Hashable | None) -> Array:
-        here, t = self._in_group(group), np.asarray(t, dtype=float)
+        here, t = self._in_group(group), as_numbers(t, "t").values.astype(float)
         if here.n_dims != 1:
             raise DataError(
                 f"cdf, sf and quantile need a one-dimensional mixture; take marginal([dim]) of these {here.n_dims}"
@@ -340,9 +342,32 @@ def _check_shapes(mixture: Mixture) -> None:
         )
     if mixture.covariances.shape != (k, d, d):
         raise DataError(f"covariances must have shape (K, D, D) = {(k, d, d)}; got {mixture.covariances.shape}")
-    if mixture.offsets is not None and (labels is None or mixture.offsets.shape != (len(labels), d)):
-        raise DataError(f"offsets must have shape (G, D) and need group_labels; got {mixture.offsets.shape}")
+    _check_extras(mixture)
     _check_numbers(mixture)
+
+
+def _check_extras(mixture: Mixture) -> None:
+    """Raise unless rates, theta, offsets, group_rows and states fit the components and groups."""
+    (k, d), labels, groups = mixture.means.shape, mixture.group_labels, mixture.n_groups
+    for name in ("rates", "theta", "offsets", "group_rows"):
+        values = getattr(mixture, name)
+        if values is not None and not np.isfinite(values).all():
+            raise DataError(f"{name} of a mixture must be finite; they are not: leave {name} out to have them found")
+    if mixture.offsets is not None and (labels is None or mixture.offsets.shape != (groups, d)):
+        raise DataError(
+            f"offsets must have shape (G, D) = {(groups, d)} and need group_labels; got {mixture.offsets.shape}"
+        )
+    rows = mixture.group_rows
+    if rows is not None and (labels is None or rows.shape != (groups,)):
+        raise DataError(f"group_rows must have shape (G,) = ({groups},) and need group_labels; got {rows.shape}")
+    if rows is not None and ((rows < 0).any() or not rows.any()):
+        raise DataError("group_rows must not be negative and not all zero; leave them out to pool groups equally")
+    if mixture.rates is not None and mixture.rates.shape not in {(), (max(groups, 1),)}:
+        raise DataError(f"rates must have shape () or (G,) = ({max(groups, 1)},); got {mixture.rates.shape}")
+    if mixture.theta is not None and mixture.theta.ndim != 1:
+        raise DataError(f"theta must have shape (p,); got {mixture.theta.shape}")
+    if mixture.state_of_component is not None and np.shape(mixture.state_of_component) != (k,):
+        raise DataError(f"state_of_component must have shape (K,) = ({k},); got {np.shape(mixture.state_of_component)}")
 
 
 def _check_numbers(mixture: Mixture) -> None:
@@ -392,9 +417,12 @@ def _parts(obs: Observations, size: int | None) -> Iterator[slice | Array]:
 
 
 def _dims(dims: Sequence[int], n_dims: int) -> list[int]:
-    wrong = [dim for dim in dims if not isinstance(dim, int | np.integer) or not -n_dims <= dim < n_dims]
-    at = [int(dim) % n_dims for dim in dims if dim not in wrong]
-    if wrong or len(set(at)) != len(dims):
+    dims = dims.tolist() if isinstance(dims, np.ndarray) else dims
+    if isinstance(dims, str) or not isinstance(dims, Sequence):
+        raise DataError(f"dimensions must be given as a list of numbers; got {dims!r}: write [0] for the first alone")
+    right = all(isinstance(dim, int | np.integer) and -n_dims <= dim < n_dims for dim in dims)
+    at = [int(dim) % n_dims for dim in dims] if right else []
+    if len(set(at)) != len(dims):
         raise DataError(f"dimensions must be distinct numbers from 0 to {n_dims - 1}; got {list(dims)}")
     return at
 
@@ -420,20 +448,28 @@ def _regress(
     whitened = np.linalg.solve(factor, residual[..., None])[..., 0]
     gain = np.linalg.solve(factor.transpose(0, 2, 1), half).transpose(0, 2, 1)
     log_det = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-    with np.errstate(divide="ignore"):
-        log_w = np.log(here.weights)
-    log_p = log_w - 0.5 * (len(given) * np.log(2 * np.pi) + (whitened**2).sum(axis=1)) - log_det
+    with np.errstate(divide="ignore", over="ignore"):  # no weight, or a distance beyond all numbers: probability zero
+        log_p = np.log(here.weights) - 0.5 * (len(given) * np.log(2 * np.pi) + (whitened**2).sum(axis=1)) - log_det
     return gain, residual, log_p
 
 
-def _condition_background(
-    here: Mixture, given: list[int], rest: list[int], point: Array, log_p: Array
-) -> tuple[Any, Array]:
-    if here.background is None:
-        return None, log_p
-    outside = here.background.marginal(given).log_density(point[:, None])[0]
-    inside = np.log1p(-here.background.weight) + logsumexp(log_p)
-    return replace(here.background.marginal(rest), weight=float(np.exp(outside - np.logaddexp(outside, inside)))), log_p
+def _shares_given(here: Mixture, given: list[int], rest: list[int], point: Array, log_p: Array) -> tuple[Array, Any]:
+    """Weights (K,) of the components and the background over the rest, given a point and their log_p (K,) there."""
+    outside, inside, box = -np.inf, float(logsumexp(log_p)), here.background
+    if box is not None:
+        outside = float(box.marginal(given).log_density(point[:, None])[0])
+        inside += float(np.log1p(-box.weight))
+    total = np.logaddexp(outside, inside)
+    if not np.isfinite(total):
+        raise DataError(
+            f"values to condition on must have some probability; {point.tolist()} in dimensions {given} have none: "
+            "check their units"
+        )
+    # Where the background alone explains the point, it says nothing of the components.
+    weights = here.weights if inside == -np.inf else np.exp(log_p - logsumexp(log_p))
+    if box is None:
+        return weights, None
+    return weights, replace(box.marginal(rest), weight=min(float(np.exp(outside - total)), 1.0 - 1e-12))
 
 
 def _nearest_semidefinite(covariances: Array) -> Array:

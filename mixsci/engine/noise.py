@@ -57,7 +57,7 @@ class Noise(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class NoNoise:
-    """Values measured without error."""
+    """Values measured without error; it has no rows of its own, so it fits any number of them and has no length."""
 
     width: int
     missing: Policy = "refuse"
@@ -85,7 +85,10 @@ class NoNoise:
 
 @dataclass(frozen=True, eq=False)
 class SharedNoise:
-    """One noise covariance (m, m) for every row."""
+    """One noise covariance (m, m) for every row.
+
+    It has no rows of its own: it fits any number of them, has no length, and `noise[rows]` is itself.
+    """
 
     covariance: Array
     missing: Policy = "refuse"
@@ -96,7 +99,7 @@ class SharedNoise:
             raise DataError(
                 "a noise covariance shared by all rows must be finite; leave the column out or give every row its own"
             )
-        _refuse_indefinite(self.covariance[None])
+        _refuse_indefinite(self.covariance[None], None)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -221,25 +224,16 @@ def from_errors(sigma: Any, *, missing: Policy = "refuse") -> DiagonalNoise | Sh
     Raises:
         DataError: a negative error, or a shape that is neither.
     """
-    sigma = as_numbers(sigma, "errors").values.astype(float, copy=False)
-    if (sigma < 0).any():
-        bad = (sigma < 0).reshape(len(sigma), -1).any(axis=1)
-        raise DataError(f"errors are standard deviations and must not be negative; they are in {name_rows(bad)}")
+    sigma = _per_value(sigma, "errors", "errors are standard deviations and must not be negative; they are in")
     with np.errstate(over="ignore"):  # an error whose square is beyond all numbers says nothing: infinite = missing
         return from_variances(sigma * sigma, missing=missing)
 
 
 def from_variances(variances: Any, *, missing: Policy = "refuse") -> DiagonalNoise | SharedNoise:
     """Noise from variances (n, m) or (m,), in squared units of x; see `from_errors`."""
-    variances = as_numbers(variances, "variances").values.astype(float, copy=False)
+    variances = _per_value(variances, "variances", "a variance must not be negative; it is in")
     _check_policy(missing)
-    if variances.ndim == 1:
-        if (variances < 0).any():
-            raise DataError(f"variances must not be negative; got {variances}")
-        return SharedNoise(np.diag(variances), missing)
-    if variances.ndim == 2:
-        return DiagonalNoise(variances, missing)
-    raise DataError(f"errors and variances must have shape (n, m) or (m,); got {variances.shape}")
+    return SharedNoise(np.diag(variances), missing) if variances.ndim == 1 else DiagonalNoise(variances, missing)
 
 
 def from_covariances(covariances: Any, *, missing: Policy = "refuse") -> FullNoise | SharedNoise:
@@ -268,7 +262,7 @@ def as_noise(noise: Any, n: int, m: int) -> Noise:
             )
         noise = from_covariances(array)
     if noise.width != m or (noise.per_row and len(noise) != n):
-        raise DataError(f"noise must match x of shape {(n, m)}; got {noise.shape}")
+        raise DataError(f"noise must match x of shape {(n, m)}; got {_came(noise)}" + _one_column_hint(noise, n, m))
     return noise
 
 
@@ -303,6 +297,30 @@ def _finite_or_zero(values: Array) -> Array:
     return values
 
 
+def _per_value(values: Any, what: str, rule: str) -> Array:
+    """Errors or variances (n, m) or (m,), none of them negative."""
+    values = as_numbers(values, what).values.astype(float, copy=False)
+    if values.ndim not in (1, 2):
+        raise DataError(f"{what} must have shape (n, m) or (m,); got {values.shape}: write [{what}] for one column")
+    bad = values < 0
+    if bad.any():
+        where = name_rows(bad.any(axis=1)) if bad.ndim == 2 else f"column {np.flatnonzero(bad)[0]}"
+        raise DataError(f"{rule} {where}: correct or blank what is negative")
+    return values
+
+
+def _came(noise: Noise) -> str:
+    if noise.per_row:
+        return str(noise.shape)
+    m = noise.width
+    return f"noise shared by all rows, from errors of shape ({m},) or a covariance {(m, m)}"
+
+
+def _one_column_hint(noise: Noise, n: int, m: int) -> str:
+    one_per_row = m == 1 and not noise.per_row and noise.width == n
+    return ": write sigma[:, None] for one error per row" if one_per_row else ""
+
+
 def _check_policy(missing: str) -> None:
     if missing not in ("refuse", "gap"):
         raise DataError(f'missing must be "refuse" or "gap"; got {missing!r}')
@@ -312,8 +330,12 @@ def _diagonal(matrices: Array) -> Array:
     return np.diagonal(matrices, axis1=1, axis2=2)
 
 
-def _refuse_indefinite(matrices: Array, start: int = 0) -> None:
-    """Raise unless every covariance (n, m, m) is symmetric and positive semi-definite where it is finite."""
+def _refuse_indefinite(matrices: Array, start: int | None) -> None:
+    """Raise unless every covariance (n, m, m) is symmetric and positive semi-definite where it is finite.
+
+    Args:
+        start: number of the first row; None = one covariance for all rows.
+    """
     seen = np.isfinite(_diagonal(matrices))
     below = (_diagonal(matrices) == -np.inf).any(axis=1)
     if below.any():
@@ -327,15 +349,22 @@ def _refuse_indefinite(matrices: Array, start: int = 0) -> None:
         )
     size = np.abs(_diagonal(matrices)).max(axis=1, initial=0.0)
     lopsided = np.abs(matrices - matrices.transpose(0, 2, 1)).max(axis=(1, 2), initial=0.0) > 1e-8 * size
-    if lopsided.any():
-        raise DataError(f"noise covariances must be symmetric; they are not in {name_rows(_shift(lopsided, start))}")
+    _refuse_covariances(lopsided, "symmetric", start)
     doubtful = np.flatnonzero(~_clearly_positive(matrices, seen))
     lowest = np.linalg.eigvalsh(matrices[doubtful])[:, 0] if len(doubtful) else np.empty(0)
     bad = np.zeros(len(matrices), dtype=bool)
     bad[doubtful] = lowest < -1e-8 * size[doubtful]
+    _refuse_covariances(bad, "positive semi-definite", start)
+
+
+def _refuse_covariances(bad: Array, rule: str, start: int | None) -> None:
+    if bad.any() and start is None:
+        raise DataError(
+            f"a noise covariance shared by all rows must be {rule}; this one is not: check variances and correlations"
+        )
     if bad.any():
         raise DataError(
-            f"noise covariances must be positive semi-definite; they are not in {name_rows(_shift(bad, start))}: "
+            f"noise covariances must be {rule}; they are not in {name_rows(_shift(bad, start))}: "
             "check variances and correlations there"
         )
 
@@ -356,5 +385,5 @@ def _clearly_positive(matrices: Array, seen: Array) -> Array:
     return clear
 
 
-def _shift(bad: Array, start: int) -> Array:
-    return np.concatenate([np.zeros(start, dtype=bool), bad])
+def _shift(bad: Array, start: int | None) -> Array:
+    return np.concatenate([np.zeros(start or 0, dtype=bool), bad])

@@ -132,6 +132,9 @@ class Observations:
             "order": None if groups is None else np.argsort(groups, kind="stable"),
         }.items():
             object.__setattr__(part, name, value)
+        if np.any(self.set_aside):
+            unknown = ~np.isnan(part.x) & ~np.broadcast_to(part.noise.known(), part.x.shape)
+            object.__setattr__(part, "set_aside", unknown.sum(axis=0))
         return part
 
     @property
@@ -215,6 +218,8 @@ def effective_rows(row_weights: Any) -> float:
         3.0
     """
     values = as_numbers(row_weights, "row_weights").values
+    if values.ndim != 1:
+        raise DataError(f"row_weights must have shape (n,); got {values.shape}")
     weights = _row_weights(values, len(values))
     if weights is None or not weights.any():
         raise DataError("row_weights must not all be zero")

@@ -9,25 +9,32 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mixsci.errors import FormatError
+from mixsci.errors import DataError, FormatError
 
 FORMAT = "mixsci"
 VERSION = 1
 _WORDS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 Registry = dict[str, type]
+#: The registries made so far: a class that none of them holds could be written but not read back.
+_REGISTRIES: list[Registry] = []
 
 
 def write(path: str | os.PathLike[str], value: Any) -> None:
-    """Write a value to a file, whole or not at all: a crash leaves the old file."""
+    """Write a value to a file, whole or not at all: a crash leaves the old file.
+
+    Raises:
+        DataError: a label or class that could not be read back; nothing is written.
+    """
     path = Path(path)
+    _refuse_strangers(value)
     text = json.dumps({"format": FORMAT, "version": VERSION, "content": encode(value)}, allow_nan=False)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -74,7 +81,8 @@ def encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         fields = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
         return {"type": _name(type(value)), "fields": fields}
-    raise TypeError(f"cannot save {type(value).__name__} {value!r}; group labels must be numbers or text")
+    what = f"{type(value).__name__} {value!r}".replace("\n", " ")
+    raise DataError(f"cannot save {what}; group labels must be numbers or text: convert them before the fit")
 
 
 def decode(value: Any, registry: Registry) -> Any:
@@ -86,13 +94,44 @@ def decode(value: Any, registry: Registry) -> Any:
     (mark, *_), content = value.keys(), next(iter(value.values()))
     if mark == "type":
         fields = {name: decode(item, registry) for name, item in value["fields"].items()}
-        return registry[content](**fields)
+        return _known(content, registry)(**fields)
     return _DECODERS[mark](content, registry)
 
 
 def registry_of(*kinds: type) -> Registry:
-    """The classes that a file may name."""
-    return {_name(kind): kind for kind in kinds}
+    """The classes that a file may name; more may be put in by their names."""
+    registry = {_name(kind): kind for kind in kinds}
+    _REGISTRIES.append(registry)
+    return registry
+
+
+def _known(name: str, registry: Registry) -> Any:
+    if name not in registry:
+        raise ValueError(f"it names a class this mixsci does not know: {name}")
+    return registry[name]
+
+
+def _refuse_strangers(value: Any) -> None:
+    for kind in _kinds(value):
+        if _REGISTRIES and not any(registry.get(_name(kind)) is kind for registry in _REGISTRIES):
+            raise DataError(
+                f"what is saved must be of classes that a file may name; got {kind.__module__}.{kind.__qualname__}: "
+                "name it in REGISTRY of mixsci/engine/em/archive.py, or pickle the fit"
+            )
+
+
+def _kinds(value: Any) -> Iterator[type]:
+    """The classes that a file of this value would name."""
+    if isinstance(value, Enum):
+        yield type(value)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _kinds(item)
+    elif isinstance(value, dict):
+        yield from _kinds([*value.keys(), *value.values()])
+    elif dataclasses.is_dataclass(value):
+        yield type(value)
+        yield from _kinds([getattr(value, field.name) for field in dataclasses.fields(value) if field.init])
 
 
 def _name(kind: type) -> str:
@@ -119,7 +158,7 @@ _ENCODERS: list[tuple[Any, Callable[[Any], Any]]] = [
 _DECODERS: dict[str, Callable[[Any, Registry], Any]] = {
     "array": _decode_array,
     "float": lambda content, _: _WORDS[content],
-    "enum": lambda content, registry: registry[content[0]][content[1]],  # type: ignore[index]
+    "enum": lambda content, registry: _known(content[0], registry)[content[1]],
     "tuple": lambda content, registry: tuple(decode(item, registry) for item in content),
     "dict": lambda content, registry: {decode(key, registry): decode(item, registry) for key, item in content},
 }

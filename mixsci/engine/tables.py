@@ -53,6 +53,20 @@ def as_numbers(table: Any, what: str) -> Numbers:
     return Numbers(values, names)
 
 
+def as_number(value: Any, what: str) -> float:
+    """One finite number as a float.
+
+    Raises:
+        DataError: text, nothing, a table, NaN or infinity.
+    """
+    if isinstance(value, str | bytes | complex) or bool(getattr(value, "ndim", 0)) or not _converts(value):
+        raise DataError(f"{what} must be one number; got {' '.join(repr(value).split())}")
+    number = float(value)
+    if not np.isfinite(number):
+        raise DataError(f"{what} must be finite; got {number}")
+    return number
+
+
 def _refuse_text(table: Any, what: str) -> None:
     for name in table.columns:
         column = table[name]
@@ -90,7 +104,9 @@ def _from_objects(values: np.ndarray, what: str) -> np.ndarray:
     if bad.any():
         where = np.unravel_index(int(np.flatnonzero(bad)[0]), values.shape)
         place = f"row {where[0]}" + (f", column {where[1]}" if len(where) > 1 else "")
-        raise DataError(f"{what} must be numbers; got {flat[bad][0]!r} at {place}: leave it out or convert it")
+        first = flat[bad][0]
+        first = first.item() if isinstance(first, np.generic) else first
+        raise DataError(f"{what} must be numbers; got {first!r} at {place}: leave it out or convert it")
     return np.array(
         [np.nan if type(v).__name__ in ("NAType", "NoneType", "NaTType") else float(v) for v in flat]
     ).reshape(values.shape)

@@ -529,11 +529,51 @@ def test_an_empty_component_is_named():
     np.testing.assert_allclose(fit.mixture.weights, [1.0, 0.0], atol=1e-12)
 
 
-def test_a_start_that_has_collapsed_is_refused():
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_a_free_covariance_without_spread_does_not_stand_still(spread):
+    """EM never leaves a direction without spread: such a start would pass for converged."""
+    rng = np.random.default_rng(0)
+    x = 4.0 * rng.integers(2, size=(400, 1)) + spread * rng.normal(size=(400, 1)) + rng.normal(size=(400, 1))
+    obs = mx.Observations(x, mx.noise.from_errors([1.0]))
+    flat = mx.Mixture([0.5, 0.5], [[0.8], [4.8]], np.zeros((2, 1, 1)))
+    wide = mx.Mixture([0.5, 0.5], [[0.0], [4.0]], np.ones((2, 1, 1)))
+    found, wanted = (mx.fit(mx.Model(2), obs, start=start, tol=1e-9) for start in (flat, wide))
+    assert found.converged
+    assert found.log_likelihood == pytest.approx(wanted.log_likelihood, abs=1e-3)
+
+
+def test_a_start_is_brought_to_what_the_model_allows():
+    rng = np.random.default_rng(1)
+    obs = mx.Observations(rng.normal(size=(80, 2)), groups=np.arange(80) % 2)
+    start = mx.Mixture([0.4, 0.6], [[-1.0, 0.0], [1.0, 0.5]], [[[2.0, 0.5], [0.5, 1.0]], np.eye(2)])
+    model = mx.Model(
+        2, covariance="tied_spherical", floor=0.2, offsets="group", means=mx.means.Fixed([[-1, 0], [1, 0]])
+    )
+    states = list(itertools.islice(mx.iterate(model, obs, start=start), 12))
+    first = states[0].mixture
+    np.testing.assert_allclose(first.covariances[0], first.covariances[1])
+    np.testing.assert_array_equal(first.means, [[-1, 0], [1, 0]])
+    assert first.offsets.shape == (2, 2)
+    objectives = [state.objective for state in states]
+    assert (np.diff(objectives) >= -1e-9 * abs(objectives[0])).all()
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (mx.Mixture([1.0], [[0.0, 0.0]], [np.eye(2)], group_labels=("a",)), "differs by group"),
+        (
+            mx.Mixture([1.0], [[0.0, 0.0]], [np.eye(2)], background=mx.UniformBackground([0, 0], [1, 1])),
+            "has a background",
+        ),
+        (mx.Mixture([1.0], [[0.0]], [[[1.0]]]), "2 dimensions"),
+    ],
+)
+def test_a_start_with_what_the_model_lacks_is_refused(start, message):
     x = np.random.default_rng(0).normal(size=(20, 2))
-    start = mx.Mixture([0.5, 0.5], [[0.0, 0.0], [1.0, 1.0]], np.zeros((2, 2, 2)))
-    with pytest.raises(mx.DataError, match="component 0 begins without spread"):
-        mx.fit(mx.Model(2), x, start=start)
+    for call in (lambda: mx.fit(mx.Model(1), x, start=start), lambda: next(mx.iterate(mx.Model(1), x, start=start))):
+        with pytest.raises(mx.DataError, match=message):
+            call()
 
 
 def test_iterate_ends_with_a_warning_where_a_component_collapses():

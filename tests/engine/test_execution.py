@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -82,3 +85,35 @@ def test_workers_must_be_a_number_of_threads(workers):
 def test_whole_numbers_of_any_type_are_threads():
     assert thread_count(np.int64(3)) == 3
     assert thread_count(None) >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_has_threads_of_its_own():
+    """A pool made before a fork has lost its threads in the child: waiting for them would last for ever."""
+    code = (
+        "import os, signal, numpy as np, mixsci as mx\n"
+        "x = np.random.default_rng(0).normal(size=(30_000, 2))\n"
+        "m = mx.Mixture([1.0], [[0.0, 0.0]], [np.eye(2)])\n"
+        "wanted = mx.expect(m, x, workers=2).log_likelihood\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    signal.alarm(60)\n"
+        "    os._exit(0 if mx.expect(m, x, workers=2).log_likelihood == wanted else 3)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=120).returncode == 0
+
+
+def test_sums_do_not_depend_on_where_arrays_lie():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(2048, 2)) + 4.0 * rng.integers(2, size=(2048, 1))
+    sigma = rng.uniform(0.1, 0.5, size=x.shape)
+    mixture = mx.Mixture([0.4, 0.6], [[0.0, 0.0], [3.0, 3.0]], np.tile(np.eye(2), (2, 1, 1)))
+    kept, found = [], set()
+    for _ in range(400):
+        kept = [np.empty(rng.integers(1, 3000)) for _ in range(20)]
+        obs = mx.Observations(x.copy(), mx.noise.from_errors(sigma.copy()))
+        stats = mx.expect(mixture, obs, workers=1)
+        found.add((stats.log_likelihood, stats.entropy, *stats.g.ravel(), *stats.H.ravel()))
+    assert len(kept) == 20
+    assert len(found) == 1

@@ -387,6 +387,7 @@ def test_a_background_takes_what_belongs_to_no_component():
 # --- the model as a whole --------------------------------------------------------------------------------------------
 
 LADDER = mx.means.Ladder(np.ones((3, 2, 1)))
+RUNGS = mx.means.Ladder(np.stack([np.ones((3, 2)), np.arange(3.0)[:, None] * np.ones((3, 2))], axis=-1))
 N_FREE = [
     ({}, 0, 2 + 6 + 9),
     ({"covariance": "tied"}, 0, 2 + 6 + 3),
@@ -403,7 +404,10 @@ N_FREE = [
     ({"weights": mx.weights.Free(shared=True)}, 4, 2 + 6 + 9),
     ({"offsets": "group"}, 4, 8 + 6 + 9 + 3 * 2),
     ({"offsets": mx.Offsets(1.0)}, 4, 8 + 6 + 9 + 4 * 2),
-    ({"means": LADDER, "offsets": "group"}, 4, 8 + 1 + 9 + 4 * 2),
+    # This ladder is one level, and a level is what offsets carry too.
+    ({"means": LADDER, "offsets": "group"}, 4, 8 + 0 + 9 + 4 * 2),
+    ({"means": RUNGS, "offsets": "group"}, 4, 8 + 1 + 9 + 4 * 2),
+    ({"means": RUNGS, "offsets": mx.Offsets(1.0)}, 4, 8 + 2 + 9 + 4 * 2),
     ({"means": mx.means.Fixed(np.zeros((3, 2)))}, 0, 2 + 9),
     ({"frozen": mx.Frozen(means=[True, False, False], covariances=True)}, 0, 2 + 4),
     ({"frozen": mx.Frozen(weights=[True, False, False])}, 0, 1 + 6 + 9),

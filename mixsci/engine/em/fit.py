@@ -78,7 +78,7 @@ def _carry_out(task: Task, starts: int, rng: Any, saved: Checkpoint | None, *, i
     """Look at the rows, draw and climb, or go on from a checkpoint; the checkpoint goes when the fit has converged."""
     generator = np.random.default_rng(rng) if saved is None else saved.generator(rng)
     task.look(generator)
-    resumed = None if saved is None else saved.resume(task.model, task.n_rows)
+    resumed = None if saved is None else saved.resume(task.model, saved.mark(task.obs, task.n_rows, task.start))
     if resumed is None:
         begin, reached = task.begin(generator, starts)
         ended = task.climb(begin, saved, reached)

@@ -38,7 +38,7 @@ def split_and_merge(task: Task, ended: Ended, rng: np.random.Generator, trials: 
 
 def require_free(model: Model) -> None:
     """Refuse models whose components cannot be merged and split."""
-    masked = any(model.mask(what).any() for what in ("weights", "means", "covariances"))
+    masked = model.anything_frozen
     if model.n_components < 3 or masked or model.weights.linked or not model.means.free or model.offsets is not None:
         raise DataError(
             "split_and_merge needs 3 or more components with free weights and means, nothing frozen and no offsets"
@@ -58,7 +58,7 @@ def candidates(mixture: Mixture, sample: Observations) -> list[tuple[tuple[int, 
     """((i, j), k): components to merge and to split, most promising first.
 
     Merge where responsibilities overlap: r_i'r_j. Split where the rows that a component takes differ most from what it
-    says of them: sum f log(f / p_k), with f the responsibilities normalised over rows. (Ueda et al. 2000, sec. 3.3)
+    says of them: sum f log(f / p_k), with f the responsibilities normalised over rows. (Ueda et al. 2000)
     """
     r, log_density = mixture.responsibilities(sample), mixture.log_density(sample)
     overlap = r.T @ r

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mixsci.engine.em.begin import complete
 from mixsci.engine.em.steps import em_step
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.linear import climb as least_squares
@@ -53,6 +54,8 @@ class Sketch:
 def sketch(obs: Any, rng: np.random.Generator, workers: int | None) -> Sketch:
     """What a sample of the rows says; refuses rows from which nothing can be learnt."""
     sample = draw_rows(obs, SAMPLE_ROWS, rng)
+    if sample.row_weights is not None and not sample.row_weights.all():
+        sample = sample.take(np.flatnonzero(sample.row_weights))
     if not sample.seen().any():
         raise DataError("at least one value must be observed; all are missing")
     _refuse_empty_columns(sample)
@@ -124,14 +127,14 @@ def fill(given: Mixture, drawn: Mixture, model: Model, *, only_frozen: bool) -> 
         if name == "weights" and not kept.all():
             value = _rest_of_weights(kept, theirs, ours)
         changes[name] = value
-    return replace(drawn, **changes)
+    return complete(model, replace(drawn, **changes), drawn.group_labels)
 
 
 def from_labels(obs: Any, labels: Any, model: Model | None = None) -> Mixture:
     """The mixture whose components are the labelled rows: a start from a clustering that is known.
 
     Args:
-        obs: rows (complete ones count; gaps are filled by regression under one Gaussian).
+        obs: rows, each counted once; gaps are filled by regression under one Gaussian.
         labels: (n,) codes 0 .. K-1.
         model: what is assumed; None = full covariances.
     """
@@ -338,9 +341,12 @@ def _assemble(
     weights, rates = model.weights.start(k, groups)
     weights, rates = model.weights.maximise(np.tile(counts, (groups, 1)), weights, rates, np.zeros(k, dtype=bool))
     current = np.tile(within, (k, 1, 1))
-    covariances = model.covariance.maximise(
-        current * counts[:, None, None], counts, current, model.pseudo(d), model.floor
-    )
+    covariances, free = current.copy(), ~model.mask("covariances")
+    if free.any():
+        scatter = current * counts[:, None, None]
+        covariances[free] = model.covariance.maximise(
+            scatter[free], counts[free], current[free], model.pseudo(d), model.floor
+        )
     mixture = Mixture(
         weights if labels else weights[0], means, covariances, theta=theta, offsets=offsets, group_labels=labels,
         rates=rates if labels or rates is None else rates[0], background=model.background,

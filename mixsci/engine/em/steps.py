@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from mixsci.engine.em.acceleration import Anderson
+from mixsci.engine.em.begin import begin_at, check_start, complete, labels_of
 from mixsci.engine.em.state import Outcome, State
 from mixsci.engine.em.stopping import LOOK_BACK, accelerated_gap, aitken_gap, stands_still
-from mixsci.engine.evaluate import evaluate
+from mixsci.engine.evaluate import evaluate, warn_of_unknown_groups
 from mixsci.engine.execution import map_blocks, thread_count
 from mixsci.engine.mixture import Mixture, all_above
-from mixsci.engine.model.model import Model
+from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import Observations, as_observations
 from mixsci.errors import ConvergenceWarning, DataError
@@ -48,13 +49,14 @@ def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: int |
         workers: threads; None = all processors. The result does not depend on it.
     """
     obs = obs if hasattr(obs, "blocks") else as_observations(obs)
-    threads = thread_count(workers)
-    if isinstance(obs, Observations) and len(obs) * mixture.n_components < _FEW_CELLS:
-        threads = 1
+    threads, columns = thread_count(workers), None
+    if isinstance(obs, Observations):
+        columns = max(obs.width, obs.n_dims)
+        threads = 1 if len(obs) * mixture.n_components < _FEW_CELLS else threads
+        if mixture.group_labels is not None and obs.group_labels is not mixture.group_labels:
+            warn_of_unknown_groups(mixture, obs)
     blocks = filter(len, obs.blocks())
-    parts = map_blocks(
-        lambda at: _stats_of_block(mixture, at, backend), blocks, threads, columns=getattr(obs, "width", None)
-    )
+    parts = map_blocks(lambda at: _stats_of_block(mixture, at, backend), blocks, threads, columns=columns)
     first = next(parts, None)
     if first is None:
         raise DataError("there must be at least one row; got none")
@@ -62,7 +64,12 @@ def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: int |
 
 
 def em_step(model: Model, mixture: Mixture, obs: Any, *, workers: int | None = None) -> tuple[Mixture, Stats]:
-    """One EM step: the next mixture, and the sums taken at the one given."""
+    """One EM step: the next mixture, and the sums taken at the one given.
+
+    Groups, offsets, a background, theta or rates that the model has and the mixture lacks are added first.
+    """
+    obs = obs if hasattr(obs, "blocks") else as_observations(obs)
+    mixture = begin_at(model, mixture, obs)
     stats = expect(mixture, obs, workers=workers)
     return model.maximise(mixture, stats), stats
 
@@ -83,6 +90,8 @@ def iterate(
         ...         break
     """
     obs = obs if hasattr(obs, "blocks") else as_observations(obs)
+    check_start(model, start, obs, labels_of(obs))
+    start = complete(model, start, labels_of(obs))
     try:
         yield from climb(model, obs, start, accelerate=accelerate, workers=workers)
     except CollapseError as collapse:
@@ -103,6 +112,9 @@ def climb(
 ) -> Iterator[State]:
     """States of the climb; raises `CollapseError` where a component does."""
     at = _visit(model, obs, mixture, workers)
+    if np.isneginf(at.log_prior):
+        # A start that the prior forbids (no spread, a weight of zero): one step leads inside.
+        at = _visit(model, obs, model.maximise(mixture, at.stats), workers)
     memory = memory or Memory(Anderson.begin(model.sizes(mixture)), (), 1)
     while True:
         plain = model.maximise(at.mixture, at.stats)
@@ -185,7 +197,7 @@ def _refuse_collapse(mixture: Mixture, obs: Any, model: Model) -> None:
     if not bare(model, obs):
         return
     free = ~model.mask("covariances")
-    scale = 1.0 / np.sqrt(_variances(mixture))
+    scale = 1.0 / np.sqrt(overall_variances(mixture))
     scaled = mixture.covariances * scale[:, None] * scale
     if all_above(scaled, np.full(len(scaled), COLLAPSED)):
         return
@@ -199,12 +211,6 @@ def bare(model: Model, obs: Any) -> bool:
     if model.floor > 0 or model.pseudo_is_set:
         return False
     return isinstance(obs, Observations) and not obs.has_noise
-
-
-def _variances(mixture: Mixture) -> Array:
-    weights = mixture.pooled_weights
-    spread = weights @ np.diagonal(mixture.covariances, axis1=1, axis2=2)
-    return np.maximum(spread + weights @ (mixture.means - weights @ mixture.means) ** 2, 1e-300)
 
 
 def _stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stats:

@@ -17,8 +17,8 @@ _STILL = 1e-11
 def aitken_gap(objectives: Sequence[float], window: int = 1) -> float:
     """Remaining gain from objectives whose gains over `window` passes shrink by a constant factor.
 
-    With gains d1, d2 the rest of the geometric series is d2 a / (1 - a), a = d2 / d1 (Aitken; McLachlan & Peel 2000,
-    sec. 2.11). Infinite while there are too few, or where the gains do not shrink.
+    With gains d1, d2 the rest of the geometric series is d2 a / (1 - a), a = d2 / d1 (Aitken; McLachlan & Peel
+    2000). Infinite while there are too few, or where the gains do not shrink.
 
     Example:
         >>> aitken_gap([0.0, 1.0, 1.5])

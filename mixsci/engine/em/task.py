@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mixsci.engine.em.begin import check_start, complete
 from mixsci.engine.em.checkpoint import Checkpoint
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.start import Sketch, draw_start, sketch
@@ -74,7 +75,7 @@ class Task:
             raise DataError("at least one row must have a weight above zero; none has")
         self.labels = tuple(labels) or None
         if self.start is not None:
-            self._check_start()
+            check_start(self.model, self.start, self.obs, self.labels)
         self.view = sketch(self.obs, rng, self.workers)
         self._check_rows()
         self.model = self.model.resolve(self.view.spread)
@@ -83,7 +84,7 @@ class Task:
     def begin(self, rng: np.random.Generator, starts: int) -> tuple[Mixture, tuple[float, ...]]:
         """The mixture to climb from: the given one, or the best of short climbs on a sample."""
         if self.start is not None and starts == 1 and not self.start.open:
-            return self._completed(self.start), ()
+            return complete(self.model, self.start, self.labels), ()
         best, reached = None, []
         for kind in range(starts):
             try:
@@ -100,6 +101,7 @@ class Task:
                 self.interrupted = True
                 break
         assert best is not None
+        self.model.weights.check(best.state.mixture.rates, self.model.n_components)
         return best.state.mixture, tuple(reached)
 
     def climb(
@@ -107,7 +109,8 @@ class Task:
         history: Sequence[float] = (),
     ) -> Ended:  # fmt: skip
         """Climb on all rows; a component that collapses is put elsewhere once. Interrupted starts get one pass."""
-        act = None if saved is None else lambda state: saved.write(self.model, self.n_rows, state, reached)
+        mark = "" if saved is None else saved.mark(self.obs, self.n_rows, self.start)
+        act = None if saved is None else lambda state: saved.write(self.model, mark, state, reached)
         past = list(history)
         if saved is not None:
             saved.history = past
@@ -118,7 +121,7 @@ class Task:
             again = self._run(self.obs, self._revive(ended), self.tol, self.max_iter, [], None, act)
             ended = again if _rank(again) > _rank(ended) else ended
         if saved is not None:
-            saved.write(self.model, self.n_rows, ended.state, reached)
+            saved.write(self.model, mark, ended.state, reached)
         return ended
 
     def retry(self, mixture: Mixture) -> Ended:
@@ -156,11 +159,9 @@ class Task:
         view, mixture, k = self._view, ended.state.mixture, ended.component
         means, covariances, weights = mixture.means.copy(), mixture.covariances.copy(), mixture.weights.copy()
         density = mixture.log_density(view.sample, workers=self.workers)
-        worst = (
-            int(np.argmin(np.where(view.sample.seen().all(axis=1), density, np.inf)))
-            if view.sample.projection is None
-            else None
-        )
+        worst = None
+        if view.sample.projection is None:
+            worst = int(np.argmin(np.where(view.sample.seen().all(axis=1), density, np.inf)))
         means[k] = view.location if worst is None else view.sample.x[worst]
         covariances[k] = view.covariance
         if not self.model.weights.linked:
@@ -195,53 +196,6 @@ class Task:
             (state.counts.reshape(-1, len(frozen)).sum(axis=0)[~frozen] < _EMPTY).any()
         )
 
-    def _completed(self, start: Mixture) -> Mixture:
-        """A start given whole, with what the model adds to it: groups, offsets, rates, theta, background."""
-        groups = max(len(self.labels or ()), 1)
-        changes: dict[str, Any] = {}
-        if self.labels and start.group_labels is None:
-            changes["group_labels"] = self.labels
-            changes["weights"] = np.tile(np.atleast_2d(start.weights), (groups, 1))[:groups]
-        if self.model.offsets is not None and start.offsets is None:
-            changes["offsets"] = np.zeros((groups, start.n_dims))
-        if start.theta is None:
-            changes["means"], changes["theta"] = self.model.means.place(start.means)
-        if self.model.background is not None and start.background is None:
-            changes["background"] = self.model.background
-        changes["state_of_component"] = getattr(self.model.weights, "state_of_component", None)
-        start = replace(start, **changes)
-        if self.model.weights.linked:
-            start = self._link(start, groups)
-        return start
-
-    def _link(self, start: Mixture, groups: int) -> Mixture:
-        """The start with weights that obey the law: its rates if it has them, else those nearest to its weights."""
-        k, none = self.model.n_components, np.zeros(self.model.n_components, dtype=bool)
-        weights, rates = self.model.weights.start(k, groups)
-        if start.rates is None:
-            given = np.atleast_2d(start.weights)
-            weights, rates = self.model.weights.maximise(given, given if rates is None else weights, rates, none)
-        else:
-            given, known = np.atleast_2d(start.weights), np.broadcast_to(start.rates, groups)
-            weights, rates = self.model.weights.unpack(self.model.weights.pack(given, known, none), given, known, none)
-        grouped = start.weights.ndim == 2
-        return replace(
-            start, weights=weights if grouped else weights[0], rates=rates if grouped or rates is None else rates[0]
-        )
-
-    def _check_start(self) -> None:
-        start, k = self.start, self.model.n_components
-        if not isinstance(start, Mixture):
-            raise DataError(f"start must be a Mixture; got {type(start).__name__}")
-        if start.n_components != k:
-            raise DataError(f"start must have the model's {k} components; got {start.n_components}")
-        if isinstance(self.obs, Observations) and start.n_dims != self.obs.n_dims:
-            raise DataError(f"start must have the {self.obs.n_dims} dimensions of the rows; got {start.n_dims}")
-        if start.group_labels is not None and set(self.labels or ()) - set(start.group_labels):
-            raise DataError(
-                "start must know every group of the rows: start from a mixture without groups, or of these groups"
-            )
-
     def _check_rows(self) -> None:
         view, k = self._view, self.model.n_components
         seen = view.sample.seen().any(axis=1)
@@ -249,10 +203,7 @@ class Task:
             raise DataError(
                 f"there must be at least as many rows as components; got {int(seen.sum())} rows and K = {k}"
             )
-        frozen = (
-            self.model.mask("means").any() or self.model.mask("covariances").any() or self.model.mask("weights").any()
-        )
-        if frozen and self.start is None:
+        if self.model.anything_frozen and self.start is None:
             raise DataError("frozen parts keep their starting value: give start=, a Mixture that holds them")
         if bare(self.model, view.sample) and view.sample.projection is None:
             self._refuse_constant(view.sample)

@@ -27,7 +27,8 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
         dims = np.flatnonzero(seen[code])
         if code != pattern:
             pattern, factors = code, _factors(parameters.covariances, rows.shared_noise, dims)
-        failures += [0 if factor is not None else stop - start for factor in factors]
+        counted = stop - start if keep else int((rows.weights[start:stop] > 0).sum())
+        failures += [0 if factor is not None else counted for factor in factors]
         means, log_weights = parameters.means[:, dims], parameters.log_weights[group][:, None]
         residuals = _Residuals(k, len(dims))
         for low in range(start, stop, _CHUNK):

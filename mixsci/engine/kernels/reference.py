@@ -27,7 +27,7 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
             try:
                 density, u[j], precision[j] = _component(rows.x[:, i], projection, noise[i], means[j], covariances[j])
             except np.linalg.LinAlgError:
-                failures[j] += 1
+                failures[j] += keep > 0 or weight > 0
                 density = -np.inf
             log_p[j] = log_weights[group, j] + density
         top = max(log_p.max(), -1e300)

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 # Never fastmath=True: it removes the isnan test on which the gaps stand.
+# No loop both sums and stores: whether it vectorises, and so the order of its sum, would hang on where arrays lie.
 # Sums may be reordered, so a term that must survive (1 - mask beside 1e-16) is selected, not added.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
 _kernel = njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
@@ -340,12 +341,12 @@ def finish(n, scale, background, spread, log_density, tmp, floats, bits):
 
 
 @_jit
-def blank_failures(n, worst, log_p, u, P):
-    """Rows whose T is singular say nothing of this component: no NaN may leave."""
+def blank_failures(n, worst, weights, lo, every, log_p, u, P):
+    """Rows whose T is singular say nothing of a component; counts `every` one, or those that weigh."""
     count = 0
     for i in range(n):
         if not (worst[i] > 0.0):
-            count += 1
+            count += 1 if every or weights[lo + i] > 0.0 else 0
             log_p[i] = -math.inf
             for a in range(u.shape[0]):
                 u[a, i] = 0.0
@@ -365,7 +366,8 @@ def weigh(n, background, scale, spread, log_density, weights, lo, sums):
         likelihood += w * log_density[i] if w > 0.0 else 0.0
         entropy -= w * spread[i]
         count += w * background[i]
-        scale[i] *= w
+    for i in range(n):
+        scale[i] *= weights[lo + i]
     sums[0] += likelihood
     sums[1] += entropy
     sums[2] += count
@@ -378,6 +380,7 @@ def collect(r, scale, n, u, P, tmp, counts, g, F, Q):
     total = 0.0
     for i in range(n):
         r[i] *= scale[i]
+    for i in range(n):
         total += r[i]
     counts[0] += total
     if total == 0.0:
@@ -386,9 +389,9 @@ def collect(r, scale, n, u, P, tmp, counts, g, F, Q):
         ra = a * (a + 1) // 2
         s = 0.0
         for i in range(n):
-            v = r[i] * u[a, i]
-            tmp[i] = v
-            s += v
+            tmp[i] = r[i] * u[a, i]
+        for i in range(n):
+            s += tmp[i]
         g[a] += s
         for b in range(a + 1):
             s = 0.0
@@ -482,7 +485,7 @@ def rowwise(
                     log_p[k, i] = log_weight + constant[i] - 0.5 * (q[i] + log_det[i])
                     failed = failed or not (worst[i] > 0.0)
                 if failed:
-                    failures[k] += blank_failures(n, worst, log_p[k], u_[k], P_[k])
+                    failures[k] += blank_failures(n, worst, weights, lo, keep > 0, log_p[k], u_[k], P_[k])
             share(log_p, log_background, lo, n, r_, background, scale, spread_, density, tmp, floats, bits)
             if keep >= 1:
                 put(density, lo, n, log_density)
@@ -610,7 +613,9 @@ def grouped(
             count[k] = 0.0
             first[k] = 0.0
             second[k] = 0.0
-            failures[k] += stop - start if math.isnan(log_det[k]) else 0
+            if math.isnan(log_det[k]):
+                for i in range(start, stop):
+                    failures[k] += 1 if weights[i] > 0.0 else 0
         for lo in range(start, stop, size):
             n = min(size, stop - lo)
             for k in range(K):
@@ -637,14 +642,15 @@ def collect_whitened(r, scale, n, z, o, tmp, count, k, first, second):
     s = 0.0
     for i in range(n):
         r[i] *= scale[i]
+    for i in range(n):
         s += r[i]
     count[k] += s
     for a in range(o):
         s = 0.0
         for i in range(n):
-            v = r[i] * z[a, i]
-            tmp[i] = v
-            s += v
+            tmp[i] = r[i] * z[a, i]
+        for i in range(n):
+            s += tmp[i]
         first[a] += s
         for b in range(a + 1):
             s = 0.0

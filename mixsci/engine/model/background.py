@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from mixsci.engine.tables import as_number, as_numbers
 from mixsci.errors import DataError
 
 Array = np.ndarray
+
+#: Largest share of a background: with all of it, no component would be left to climb.
+LARGEST_WEIGHT = 1.0 - 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +37,15 @@ class UniformBackground:
     fixed: bool = False
 
     def __post_init__(self) -> None:
-        low, high = np.atleast_1d(np.asarray(self.low, dtype=float)), np.atleast_1d(np.asarray(self.high, dtype=float))
+        low, high = _corner(self.low, "low"), _corner(self.high, "high")
         if low.ndim != 1 or low.shape != high.shape or not (np.isfinite(low) & np.isfinite(high) & (low < high)).all():
             raise DataError(
-                f"a background's box needs finite low < high of one shape (m,); got {self.low} and {self.high}"
+                f"a background's box needs finite low < high of one shape (m,); got {low.tolist()} and {high.tolist()}"
             )
-        if not 0.0 <= self.weight < 1.0:
-            raise DataError(f"a background's weight must be in [0, 1); got {self.weight}")
+        weight = as_number(self.weight, "a background's weight")
+        if not 0.0 <= weight < 1.0:
+            raise DataError(f"a background's weight must be in [0, 1); got {weight}")
+        object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
@@ -65,7 +71,7 @@ class UniformBackground:
         """The background with the share of rows it took."""
         if self.fixed or total <= 0:
             return self
-        return replace(self, weight=min(count / total, 1.0 - 1e-12))
+        return replace(self, weight=min(count / total, LARGEST_WEIGHT))
 
     def marginal(self, dims: list[int]) -> UniformBackground:
         """The background over some of the coordinates."""
@@ -78,3 +84,7 @@ class UniformBackground:
     def cdf(self, t: Array) -> Array:
         """P(X <= t) under the box, one dimension."""
         return np.clip((t - self.low[0]) / (self.high[0] - self.low[0]), 0.0, 1.0)
+
+
+def _corner(values: Any, which: str) -> Array:
+    return np.atleast_1d(as_numbers(values, f"{which} of a background's box").values.astype(float))

@@ -146,7 +146,7 @@ class Scaled(Families):
     """Sigma_k = c_k B_f with known factors c_k: a core and its heavy tail, the steps of a rain path.
 
     Args:
-        factors: (K,) c_k > 0.
+        factors: (K,) c_k > 0, one for every component whose covariance is not frozen.
         codes: (K,) number 0, 1, ... of the base matrix B_f each component uses; None = one for all.
 
     Raises:
@@ -184,11 +184,13 @@ class Proportional:
         if counts.sum() <= FEWEST_ROWS:
             return current
         sizes, shape = self._split(current)
-        sizes = np.where(sizes > 0, sizes, 1.0)
         for _ in range(100):
-            shape = raise_eigenvalues(
-                (scatter / sizes[:, None, None]).sum(axis=0)[None] / counts.sum(), np.array([floor / sizes.min()])
-            )[0]
+            # A component without spread says nothing of the shape.
+            wide = sizes > 0
+            if not wide.any():
+                return current
+            pooled = (scatter[wide] / sizes[wide, None, None]).sum(axis=0) / counts[wide].sum()
+            shape = raise_eigenvalues(pooled[None], np.array([floor / sizes[wide].min()]))[0]
             before, sizes = sizes, self._sizes(scatter, counts, shape, sizes, floor, d)
             if np.abs(sizes - before).max() <= 1e-13 * sizes.max():
                 break

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mixsci.engine.model.linear import climb
+from mixsci.engine.tables import as_numbers
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -58,7 +59,7 @@ class Fixed:
     free = False
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=float)
+        values = as_numbers(self.values, "fixed means").values.astype(float)
         if values.ndim != 2 or not np.isfinite(values).all():
             raise DataError(f"fixed means must be finite, of shape (K, D); got {values.shape}")
         object.__setattr__(self, "values", values)
@@ -99,14 +100,17 @@ class Ladder:
     free = False
 
     def __post_init__(self) -> None:
-        design = np.asarray(self.design, dtype=float)
+        design = as_numbers(self.design, "a ladder's design").values.astype(float)
         if design.ndim != 3 or not np.isfinite(design).all():
             raise DataError(f"a ladder's design must be finite, of shape (K, D, p); got {design.shape}")
+        part = as_numbers(self.fixed, "a ladder's fixed part").values.astype(float)
+        if not np.isfinite(part).all():
+            raise DataError("a ladder's fixed part must be finite; it is not: write 0 where a mean is the ladder alone")
         try:
-            fixed = np.broadcast_to(np.asarray(self.fixed, dtype=float), design.shape[:2])
+            fixed = np.broadcast_to(part, design.shape[:2])
         except ValueError:
             raise DataError(
-                f"a ladder's fixed part must have shape (K, D) = {design.shape[:2]}; got {np.shape(self.fixed)}"
+                f"a ladder's fixed part must have shape (K, D) = {design.shape[:2]}; got {part.shape}"
             ) from None
         object.__setattr__(self, "design", design)
         object.__setattr__(self, "fixed", fixed.copy())
@@ -148,8 +152,14 @@ class Offsets:
     prior_sd: Any = None
 
     def __post_init__(self) -> None:
-        if self.prior_sd is not None and not (np.asarray(self.prior_sd, dtype=float) > 0).all():
-            raise DataError(f"prior_sd of offsets must be positive; got {self.prior_sd}")
+        if self.prior_sd is None:
+            return
+        sd = as_numbers(self.prior_sd, "prior_sd of offsets").values
+        if sd.ndim > 1 or not (np.isfinite(sd) & (sd > 0)).all():
+            raise DataError(
+                "prior_sd of offsets must be positive and finite, one number or (D,); "
+                f"got {sd.tolist()}: None means no prior"
+            )
 
     def precision(self, d: int) -> Array:
         """Prior precision (D, D)."""

@@ -13,7 +13,7 @@ from mixsci.engine.mixture import Mixture, all_above
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.covariances import STRUCTURES, Structure
 from mixsci.engine.model.linear import precisions
-from mixsci.engine.model.means import MEANS, MeanModel, Offsets
+from mixsci.engine.model.means import MEANS, Ladder, MeanModel, Offsets
 from mixsci.engine.model.priors import Dirichlet, Pseudo, no_prior
 from mixsci.engine.model.statistics import Stats, moments
 from mixsci.engine.model.weights import WEIGHTS, Free, WeightModel
@@ -120,14 +120,15 @@ class Model:
         return found[0] if found else no_prior(d)
 
     @property
+    def anything_frozen(self) -> bool:
+        """Whether some parameter keeps its starting value."""
+        return any(bool(self.mask(what).any()) for what in ("weights", "means", "covariances"))
+
+    @property
     def ordered(self) -> bool:
         """Whether something about the model gives its components an order."""
-        masks = any(self.mask(what).any() for what in ("weights", "means", "covariances"))
-        return (
-            masks
-            or bool(getattr(self.covariance, "factors", ()))
-            or np.ndim(getattr(self.weights, "dirichlet", 1.0)) > 0
-        )
+        factors = bool(getattr(self.covariance, "factors", ()))
+        return self.anything_frozen or factors or np.ndim(getattr(self.weights, "dirichlet", 1.0)) > 0
 
     @property
     def pseudo_is_set(self) -> bool:
@@ -241,10 +242,20 @@ class Model:
         k, groups = self.n_components, max(n_groups, 1)
         free = k - int(self.mask("covariances").sum())
         total = int(self.weights.n_free(k, groups, self.mask("weights")))
-        total += self.means.n_free(k, n_dims) - int(self.mask("means").sum()) * n_dims * self.means.free
+        total += self._n_free_places(n_dims, groups)
         total += self.covariance.n_free(free, n_dims) if free else 0
-        total += 0 if self.offsets is None else (groups - self.centred) * n_dims
         return total + (0 if self.background is None else self.background.n_free)
+
+    def _n_free_places(self, d: int, groups: int) -> int:
+        """Free parameters of means and offsets; a level that both could carry counts once."""
+        means = self.means.n_free(self.n_components, d) - int(self.mask("means").sum()) * d * self.means.free
+        if self.offsets is None:
+            return means
+        if self.offsets.prior_sd is None and isinstance(self.means, Ladder):
+            level = np.tile(np.eye(d), (self.n_components, 1))
+            whole = np.hstack([self.means.design.reshape(len(level), -1), level])
+            return int(np.linalg.matrix_rank(whole)) - d + groups * d
+        return means + (groups - self.centred) * d
 
     # The coordinates in which a fit is accelerated: what is frozen or fixed is not in them
 
@@ -278,7 +289,7 @@ class Model:
         """For every number of `pack` the size of a step that matters, about its standard error times sqrt(rows)."""
         weights = np.atleast_2d(mixture.weights)
         pooled = np.maximum(mixture.pooled_weights, 1e-6)
-        sd = np.sqrt(np.maximum(np.diagonal(mixture.covariances, axis1=1, axis2=2), 1e-12 * _overall(mixture)))
+        sd = np.sqrt(np.maximum(np.diagonal(mixture.covariances, axis1=1, axis2=2), 1e-12 * overall_variances(mixture)))
         held = self.mask("covariances")
         if mixture.theta is not None:
             means = 1.0 / np.sqrt(np.einsum("kip,ki->p", self.means.design**2, pooled[:, None] / sd**2) + 1e-300)
@@ -382,7 +393,7 @@ def _rows(rates: Array | None) -> Array | None:
     return None if rates is None else np.atleast_1d(rates)
 
 
-def _overall(mixture: Mixture) -> Array:
+def overall_variances(mixture: Mixture) -> Array:
     """(D,) variances of the mixture as a whole."""
     weights = mixture.pooled_weights
     means = weights @ mixture.means

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mixsci.engine.tables import as_number, as_numbers
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -51,17 +52,20 @@ class InverseWishart:
 
     def __post_init__(self) -> None:
         if self.scale is not None:
-            scale = np.atleast_2d(np.asarray(self.scale, dtype=float))
+            scale = np.atleast_2d(as_numbers(self.scale, "an inverse-Wishart scale").values.astype(float))
             if scale.ndim != 2 or scale.shape[0] != scale.shape[1] or not _is_semidefinite(scale):
                 raise DataError(
                     f"an inverse-Wishart scale must be symmetric positive semi-definite (D, D); got {scale.tolist()}"
                 )
             object.__setattr__(self, "scale", scale)
+        if self.dof is not None:
+            object.__setattr__(self, "dof", as_number(self.dof, "dof of an inverse-Wishart prior"))
 
     @classmethod
     def towards(cls, mode: Any, pseudo_count: float) -> InverseWishart:
         """The prior that pulls every covariance towards `mode` (D, D) with the weight of `pseudo_count` rows."""
-        mode = np.atleast_2d(np.asarray(mode, dtype=float))
+        mode = np.atleast_2d(as_numbers(mode, "the mode of an inverse-Wishart prior").values.astype(float))
+        pseudo_count = as_number(pseudo_count, "pseudo_count")
         return cls(scale=mode * pseudo_count, dof=pseudo_count - len(mode) - 1)
 
     def resolve(self, spread: Array, k: int) -> InverseWishart:
@@ -89,7 +93,7 @@ class InverseWishart:
 
 @dataclass(frozen=True, eq=False)
 class Bovy:
-    """The prior of extreme deconvolution: Sigma_k = (S_k + w I) / (N_k + 1) (Bovy, Hogg & Roweis 2011, sec. 3.1).
+    """The prior of extreme deconvolution: Sigma_k = (S_k + w I) / (N_k + 1) (Bovy, Hogg & Roweis 2011).
 
     Args:
         w: squared units of x; 0 = no prior.
@@ -98,8 +102,10 @@ class Bovy:
     w: float
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.w) and self.w >= 0):
-            raise DataError(f"w must be finite and not negative; got {self.w}")
+        w = as_number(self.w, "w")
+        if w < 0:
+            raise DataError(f"w must be finite and not negative; got {w}: 0 means no prior")
+        object.__setattr__(self, "w", w)
 
     def resolve(self, spread: Array, k: int) -> Bovy:
         """Itself: w is in the units of the data."""
@@ -121,9 +127,12 @@ class Dirichlet:
     alpha: Any
 
     def __post_init__(self) -> None:
-        alpha = np.asarray(self.alpha, dtype=float)
-        if not (np.isfinite(alpha).all() and (alpha >= 1).all()):
-            raise DataError(f"Dirichlet alpha must be at least 1 (smaller has no maximum inside); got {self.alpha}")
+        alpha = as_numbers(self.alpha, "Dirichlet alpha").values
+        if alpha.ndim > 1 or not (np.isfinite(alpha).all() and (alpha >= 1).all()):
+            raise DataError(
+                f"Dirichlet alpha must be at least 1 and finite, one number or (K,); got {alpha.tolist()}: "
+                "smaller has no maximum inside"
+            )
 
 
 def no_prior(d: int) -> Pseudo:

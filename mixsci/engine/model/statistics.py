@@ -60,7 +60,7 @@ class Moments:
 
 
 def moments(mixture: Mixture, stats: Stats, moved: Array | None = None) -> Moments:
-    """Expected latent moments after one E-step (Bovy, Hogg & Roweis 2011, eqs. 13-16, in increments).
+    """Expected latent moments after one E-step (the M-step of Bovy, Hogg & Roweis 2011, in increments).
 
     Args:
         moved: (G, K, D) change really made to the means (offsets included); None = to the expected latent means.

@@ -65,8 +65,11 @@ class Free:
 
     def __post_init__(self) -> None:
         alpha = as_numbers(self.dirichlet, "Dirichlet alpha").values
-        if not (np.isfinite(alpha).all() and (alpha >= 1).all()):
-            raise DataError(f"Dirichlet alpha must be at least 1 (smaller has no maximum inside); got {self.dirichlet}")
+        if alpha.ndim > 1 or not (np.isfinite(alpha).all() and (alpha >= 1).all()):
+            raise DataError(
+                f"Dirichlet alpha must be at least 1 and finite, one number or (K,); got {alpha.tolist()}: "
+                "smaller has no maximum inside"
+            )
 
     def start(self, k: int, groups: int) -> tuple[Array, None]:
         if np.shape(self.dirichlet) not in {(), (k,)}:
@@ -120,9 +123,9 @@ class Fixed:
     linked = True
 
     def __post_init__(self) -> None:
-        weights = np.asarray(self.weights, dtype=float)
+        weights = as_numbers(self.weights, "fixed weights").values.astype(float)
         if weights.ndim != 1 or not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-8:
-            raise DataError(f"fixed weights must be (K,), not negative, and sum to 1; got {self.weights}")
+            raise DataError(f"fixed weights must be (K,), not negative, and sum to 1; got {weights.tolist()}")
         object.__setattr__(self, "weights", weights)
 
     def start(self, k: int, groups: int) -> tuple[Array, None]:

@@ -1,0 +1,137 @@
+"""From a mixture that a user gives to one that a climb can begin at: what the model adds is added."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.model import Model, overall_variances
+from mixsci.engine.model.priors import no_prior
+from mixsci.engine.observations import Observations
+from mixsci.errors import DataError
+
+Array = np.ndarray
+Labels = tuple[Hashable, ...] | None
+
+#: EM never leaves a direction without spread, so a free covariance begins with this share of the mixture's variance.
+_LEAST_SPREAD = 1e-6
+
+
+def begin_at(model: Model, start: Mixture, obs: Any) -> Mixture:
+    """The start, complete for this model and these rows; as it is where nothing is lacking."""
+    labels = labels_of(obs)
+    check_start(model, start, obs, labels)
+    return complete(model, start, labels) if _lacks(model, start, labels) else start
+
+
+def labels_of(obs: Any) -> Labels:
+    """Labels of the groups of the rows, in the order in which blocks bring them; None without groups."""
+    if isinstance(obs, Observations):
+        return obs.group_labels
+    labels: dict[Hashable, None] = {}
+    for block in obs.blocks():
+        labels.update(dict.fromkeys(block.group_labels or ()))
+    return tuple(labels) or None
+
+
+def check_start(model: Model, start: Any, obs: Any, labels: Labels) -> None:
+    """Refuse a start that is not one for this model and these rows."""
+    if not isinstance(start, Mixture):
+        raise DataError(f"start must be a Mixture; got {type(start).__name__}")
+    if start.n_components != model.n_components:
+        raise DataError(f"start must have the model's {model.n_components} components; got {start.n_components}")
+    if isinstance(obs, Observations) and start.n_dims != obs.n_dims:
+        raise DataError(f"start must have the {obs.n_dims} dimensions of the rows; got {start.n_dims}")
+    if start.group_labels is not None and labels is None:
+        raise DataError(
+            "start differs by group, the rows have no groups: give groups=, or start from start.of_group(label)"
+        )
+    if start.group_labels is not None and set(labels or ()) - set(start.group_labels):
+        raise DataError(
+            "start must know every group of the rows: start from a mixture without groups, or of these groups"
+        )
+    for what, given, taken in (
+        ("offsets", start.offsets, model.offsets),
+        ("a background", start.background, model.background),
+    ):
+        if given is not None and taken is None:
+            raise DataError(f"start has {what}, the model has none: give the model {what}, or start without")
+    _refuse_open_frozen(model, start)
+
+
+def _refuse_open_frozen(model: Model, start: Mixture) -> None:
+    """A frozen weight may be open: it takes what the others leave; a frozen mean or covariance cannot be made up."""
+    for name in ("means", "covariances"):
+        open_ = np.isnan(getattr(start, name)).reshape(model.n_components, -1).any(axis=1)
+        lost = np.flatnonzero(open_ & model.mask(name))
+        if len(lost):
+            raise DataError(f"frozen {name} must be given in the start; those of component {lost[0]} are NaN")
+
+
+def complete(model: Model, start: Mixture, labels: Labels) -> Mixture:
+    """A start given whole, brought to what the model allows, with everything the model adds to it."""
+    groups = len(labels or ())
+    changes: dict[str, Any] = {"state_of_component": getattr(model.weights, "state_of_component", None)}
+    if labels and start.group_labels is None:
+        changes["group_labels"] = labels
+        changes["weights"] = np.tile(np.atleast_2d(start.weights), (groups, 1))[:groups]
+    if model.offsets is not None and start.offsets is None:
+        changes["offsets"] = np.zeros((groups, start.n_dims))
+    changes["means"], changes["theta"] = model.means.place(start.means)
+    changes["covariances"] = _allowed_covariances(model, start)
+    if model.background is not None:
+        fixed = model.background.fixed or start.background is None
+        changes["background"] = model.background if fixed else replace(model.background, weight=start.background.weight)
+    return _with_weights(model, replace(start, **changes), max(groups, 1))
+
+
+def _lacks(model: Model, start: Mixture, labels: Labels) -> bool:
+    """Whether a step from this start would miss something."""
+    needs_rates = model.weights.start(model.n_components, 1)[1] is not None
+    return bool(
+        (labels and start.group_labels is None)
+        or (model.offsets is not None and start.offsets is None)
+        or (model.background is not None and start.background is None)
+        or (needs_rates and start.rates is None)
+        or (hasattr(model.means, "design") != (start.theta is not None))
+    )
+
+
+def _allowed_covariances(model: Model, start: Mixture) -> Array:
+    """The start's covariances as the structure allows them, none without spread; frozen ones as they are."""
+    free = ~model.mask("covariances")
+    out = start.covariances.copy()
+    if not free.any():
+        return out
+    least = _LEAST_SPREAD * overall_variances(start)
+    flat = free & (np.linalg.eigvalsh(out / np.sqrt(least[:, None] * least))[:, 0] < 1e-6)
+    out[flat] += np.diag(least)
+    counts = np.maximum(start.pooled_weights[free], 1e-3)
+    scatter = out[free] * counts[:, None, None]
+    allowed = model.covariance.maximise(scatter, counts, out[free], no_prior(start.n_dims), model.floor)
+    if not np.allclose(allowed, out[free], rtol=1e-12, atol=0):
+        out[free] = allowed
+    return out
+
+
+def _with_weights(model: Model, start: Mixture, groups: int) -> Mixture:
+    """The start with weights that obey the law: by its rates if it has them, else those nearest to its weights."""
+    given, none = np.atleast_2d(start.weights), np.zeros(model.n_components, dtype=bool)
+    if not model.weights.linked:
+        if getattr(model.weights, "shared", False):
+            given = np.broadcast_to(start.pooled_weights, given.shape)
+        return replace(start, weights=given if start.weights.ndim == 2 else given[0], rates=None)
+    weights, rates = model.weights.start(model.n_components, groups)
+    if start.rates is None or rates is None:
+        weights, rates = model.weights.maximise(given, given if rates is None else weights, rates, none)
+    else:
+        known = np.broadcast_to(start.rates, rates.shape)
+        weights, rates = model.weights.unpack(model.weights.pack(given, known, none), given, known, none)
+    grouped = start.weights.ndim == 2
+    return replace(
+        start, weights=weights if grouped else weights[0], rates=rates if grouped or rates is None else rates[0]
+    )
