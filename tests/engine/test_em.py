@@ -449,9 +449,9 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
     x = clusters(np.random.default_rng(0))
     path = tmp_path / "fit.json"
     mx.fit(mx.Model(3), x, rng=0, max_iter=2, tol=1e-12, checkpoint=path)
-    with pytest.raises(mx.DataError, match="of another model or other rows"):
+    with pytest.raises(mx.DataError, match="of another model, rows or start"):
         mx.fit(mx.Model(2), x, rng=0, checkpoint=path)
-    with pytest.raises(mx.DataError, match="of another model or other rows"):
+    with pytest.raises(mx.DataError, match="of another model, rows or start"):
         mx.fit(mx.Model(3), x[:-1], rng=0, checkpoint=path)
 
 
