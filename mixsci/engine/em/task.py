@@ -15,6 +15,7 @@ from mixsci.engine.em.start import Sketch, draw_start, sketch
 from mixsci.engine.em.state import Outcome, State
 from mixsci.engine.em.steps import CollapseError, Memory, bare, climb
 from mixsci.engine.em.stopping import rounding
+from mixsci.engine.em.turning import turn
 from mixsci.engine.em.watching import every, progress, record
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
@@ -24,6 +25,7 @@ from mixsci.errors import DataError
 _SHORT_PASSES = 40
 _SHORT_TOL = 1e-3
 _CHECKPOINT_SECONDS = 10.0
+_MOST_TURNS = 30
 #: A component with fewer expected rows than this has lost them all.
 _EMPTY = 1e-3
 #: Passes without a gain beyond rounding after which nothing more is to be had; more than a gap estimate looks back on.
@@ -120,9 +122,32 @@ class Task:
         if ended.outcome is Outcome.COLLAPSED and ended.component is not None and self.start is None:
             again = self._run(self.obs, self._revive(ended), self.tol, self.max_iter, [], None, act)
             ended = again if _rank(again) > _rank(ended) else ended
+        ended = self._turn(ended)
         if saved is not None:
             saved.write(self.model, mark, ended.state, reached)
         return ended
+
+    def _turn(self, ended: Ended) -> Ended:
+        """Go on where EM stands still without being at an optimum: flat components turned, then the climb again."""
+        for _ in range(_MOST_TURNS):
+            least = self.tol * ended.state.row_weight
+            left = self.max_iter - ended.state.iteration
+            if ended.outcome not in (Outcome.CONVERGED, Outcome.STALLED) or not self._noisy or left < 1:
+                return ended
+            turned = turn(self.model, ended.state.mixture, self.obs, least, self.workers)
+            if turned is None:
+                return ended
+            again = self._run(self.obs, turned, self.tol, left, [], None, None)
+            if _rank(again) <= _rank(ended):
+                return ended
+            passes = ended.state.iteration + again.state.iteration
+            state = replace(again.state, iteration=passes)
+            ended = replace(again, state=state, history=(*ended.history, *again.history))
+        return ended
+
+    @property
+    def _noisy(self) -> bool:
+        return self._view.sample.has_noise
 
     def retry(self, mixture: Mixture) -> Ended:
         """A climb on all rows from a rearranged mixture."""
