@@ -141,7 +141,9 @@ class Observations:
     def block_rows(self) -> int:
         """Rows in a block."""
         most = max(min(_MOST_ROWS, _MOST_VALUES // self.width), 128)
-        return int(np.clip(-(-self.n_rows // _BLOCKS), min(_FEWEST_ROWS, most), most))
+        # Wide rows come with matrices to factorise for every block: they want many rows to share them.
+        fewest = min(max(_FEWEST_ROWS, 100 * self.width), most)
+        return int(np.clip(-(-self.n_rows // _BLOCKS), fewest, most))
 
     def row_blocks(self) -> Iterator[slice | Array]:
         """The rows of each block: slices, or indices that sort the rows by group."""

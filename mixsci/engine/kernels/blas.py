@@ -9,7 +9,9 @@ from mixsci.engine.kernels.layout import Array, Parameters, Rows, Shares, Sums, 
 
 _LOG_2PI = np.log(2 * np.pi)
 #: Rows worked on at once: their values stay in the cache.
-_CHUNK = 2048
+_CHUNK = 1024
+#: Squared distance, in a component's own spread, from which its moments are taken about its own mean.
+_FAR = 1e4
 
 
 def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | None]:
@@ -30,19 +32,18 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
         counted = stop - start if keep else int((rows.weights[start:stop] > 0).sum())
         failures += [0 if factor is not None else counted for factor in factors]
         means, log_weights = parameters.means[:, dims], parameters.log_weights[group][:, None]
-        residuals = _Residuals(k, len(dims))
+        segment = _Segment(means, factors)
         for low in range(start, stop, _CHUNK):
             part = slice(low, min(low + _CHUNK, stop))
-            x = np.ascontiguousarray(rows.x[dims, part])
-            log_p = log_weights + _log_densities(x, means, factors)
-            r, log_density = _share(log_p, rows.log_background[part])
+            centred = segment.centred(rows.x[dims, part])
+            r, log_density = _share(log_weights + segment.log_densities(centred), rows.log_background[part])
             if keep:
                 shares.log_density[order[part]], shares.responsibilities[order[part]] = log_density, r[:k].T
             if keep == 2:
-                _keep_moments(shares, order[part], x, means, factors, dims)
+                _keep_moments(shares, order[part], rows.x[dims, part], means, factors, dims)
             totals += _weigh(r, log_density, rows.weights[part])
-            residuals.add(r[:k], x, means, factors)
-        residuals.spread((counts[group], g[group], information[group], pull), factors, dims)
+            segment.add(centred, r[:k])
+        segment.spread((counts[group], g[group], information[group], pull), dims)
     h = pull - information.sum(axis=0)
     sums = Sums(counts, g, information, h, totals[0], totals[1], totals[2], failures, rows.weights.sum())
     return sums, shares if keep else None
@@ -58,25 +59,6 @@ def _factors(covariances: Array, noise: Array, dims: Array) -> list[Array | None
         except np.linalg.LinAlgError:
             factors.append(None)
     return factors
-
-
-def _log_densities(x: Array, means: Array, factors: list[Array | None]) -> Array:
-    """(K, n) log densities of rows x (o, n); -inf where a spread is singular."""
-    o, n = x.shape
-    log_p = np.full((len(factors), n), -np.inf)
-    # About a common centre a row of ones can carry L mu without losing digits; NumPy's products let other threads run.
-    centre = means.mean(axis=0)
-    rows = np.vstack([np.ones(n), x - centre[:, None]])
-    z, half = np.empty_like(x), o // 2
-    for k, factor in enumerate(factors):
-        if factor is not None:
-            whiten = np.column_stack([factor @ (centre - means[k]), factor])
-            # The upper half of a triangle needs half of the columns.
-            np.matmul(whiten[:half, : half + 1], rows[: half + 1], out=z[:half])
-            np.matmul(whiten[half:], rows, out=z[half:])
-            log_det = -np.log(np.diag(factor)).sum()
-            log_p[k] = -log_det - 0.5 * (o * _LOG_2PI + np.einsum("an,an->n", z, z))
-    return log_p
 
 
 def _share(log_p: Array, log_background: Array) -> tuple[Array, Array]:
@@ -96,35 +78,69 @@ def _weigh(r: Array, log_density: Array, weights: Array) -> Array:
     return np.array([np.sum(weights[weights > 0] * log_density[weights > 0]), entropy, r[-1].sum()])
 
 
-class _Residuals:
-    """Moments of the residuals x - mu of one segment, r-weighted: count (K,), first (K, o), second (K, o, o)."""
+class _Segment:
+    """Rows of one pattern and group: seen about a common centre, a row of ones above them carries every mean.
 
-    def __init__(self, k: int, o: int) -> None:
-        self.count, self.first, self.second = np.zeros(k), np.zeros((k, o)), np.zeros((k, o, o))
+    `moments` (K, o + 1, o + 1) are r-weighted second moments of (1, x - centre - shift): the shift is a component's own
+    mean where it lies so far off, in its own spread, that moments about the centre would lose digits.
+    """
 
-    def add(self, r: Array, x: Array, means: Array, factors: list[Array | None]) -> None:
-        """Add rows x (o, n) with responsibilities r (K, n)."""
-        room = np.empty_like(x)
-        for k, factor in enumerate(factors):
-            if factor is not None:
-                root = np.sqrt(r[k])
-                residual = np.subtract(x, means[k][:, None], out=room)
-                residual *= root
-                self.count[k] += r[k].sum()
-                self.first[k] += residual @ root
-                self.second[k] += residual @ residual.T
+    def __init__(self, means: Array, factors: list[Array | None]) -> None:
+        self.factors, self.centre = factors, means.mean(axis=0)
+        self.apart = means - self.centre
+        self.whiten = [
+            None if f is None else np.column_stack([-f @ d, f]) for f, d in zip(factors, self.apart, strict=True)
+        ]
+        far = [w is not None and bool(w[:, 0] @ w[:, 0] > _FAR) for w in self.whiten]
+        self.shift = np.where(np.array(far)[:, None], self.apart, 0.0)
+        self.moments = np.zeros((len(factors), means.shape[1] + 1, means.shape[1] + 1))
 
-    def spread(self, sums: tuple[Array, ...], factors: list[Array | None], dims: Array) -> None:
-        """Add what they say to counts, g, F and r R'u u'R: the moments seen through the precision."""
+    def centred(self, x: Array) -> Array:
+        """(o + 1, n) rows about the centre, ones first."""
+        rows = np.empty((len(x) + 1, x.shape[1]))
+        rows[0] = 1.0
+        np.subtract(x, self.centre[:, None], out=rows[1:])
+        return rows
+
+    def log_densities(self, rows: Array) -> Array:
+        """(K, n) log densities; -inf where a spread is singular. NumPy's products let other threads run meanwhile."""
+        o, half = len(rows) - 1, (len(rows) - 1) // 2
+        log_p = np.full((len(self.factors), rows.shape[1]), -np.inf)
+        z = np.empty((o, rows.shape[1]))
+        for k, whiten in enumerate(self.whiten):
+            if whiten is not None:
+                # The upper half of a triangle needs half of the columns.
+                np.matmul(whiten[:half, : half + 1], rows[: half + 1], out=z[:half])
+                np.matmul(whiten[half:], rows, out=z[half:])
+                log_det = -np.log(np.diag(whiten[:, 1:])).sum()
+                log_p[k] = -log_det - 0.5 * (o * _LOG_2PI + np.einsum("an,an->n", z, z))
+        return log_p
+
+    def add(self, rows: Array, r: Array) -> None:
+        """Add rows with responsibilities r (K, n)."""
+        room = np.empty_like(rows)
+        for k, whiten in enumerate(self.whiten):
+            if whiten is not None:
+                np.multiply(rows, np.sqrt(r[k]), out=room)
+                if self.shift[k].any():
+                    room[1:] -= self.shift[k][:, None] * room[0]
+                self.moments[k] += room @ room.T
+
+    def spread(self, sums: tuple[Array, ...], dims: Array) -> None:
+        """Add what the moments say to counts, g, F and r R'u u'R: seen through the precision."""
         counts, g, information, pull = sums
         at = np.ix_(dims, dims)
-        for k, factor in enumerate(factors):
+        for k, factor in enumerate(self.factors):
             if factor is not None:
-                precision = factor.T @ factor
-                counts[k] += self.count[k]
-                g[k, dims] += precision @ self.first[k]
-                information[k][at] += self.count[k] * precision
-                pull[k][at] += precision @ self.second[k] @ precision
+                left = np.append(0.0, self.apart[k] - self.shift[k])
+                move = np.eye(len(left))
+                move[:, 0] -= left
+                about = move @ self.moments[k] @ move.T
+                precision, count = factor.T @ factor, about[0, 0]
+                counts[k] += count
+                g[k, dims] += precision @ about[1:, 0]
+                information[k][at] += count * precision
+                pull[k][at] += precision @ about[1:, 1:] @ precision
 
 
 def _keep_moments(
