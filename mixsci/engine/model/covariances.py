@@ -257,11 +257,15 @@ def raise_eigenvalues(matrices: Array, floor: Array) -> Array:
     floor = np.maximum(floor, 0.0)
     if all_above(matrices, floor):
         return matrices
-    values, vectors = np.linalg.eigh(matrices)
+    # Without a floor, columns of very different units must not hide one another where rounding falls below zero.
+    size = np.sqrt(np.maximum(np.diagonal(matrices, axis1=1, axis2=2), 0.0))
+    size = np.where((floor[:, None] > 0) | (size <= 0), 1.0, size)
+    units = size[:, :, None] * size[:, None, :]
+    values, vectors = np.linalg.eigh(matrices / units)
     low = values[:, 0] < floor
     if not low.any():
         return matrices
-    raised = (vectors * np.maximum(values, floor[:, None])[:, None, :]) @ vectors.transpose(0, 2, 1)
+    raised = (vectors * np.maximum(values, floor[:, None])[:, None, :]) @ vectors.transpose(0, 2, 1) * units
     raised = (raised + raised.transpose(0, 2, 1)) / 2
     return np.where(low[:, None, None], raised, matrices)
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from mixsci.engine.execution import one_blas_thread
-from mixsci.engine.mixture import Mixture, all_above
+from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.background import UniformBackground
-from mixsci.engine.model.covariances import STRUCTURES, Structure
+from mixsci.engine.model.covariances import STRUCTURES
 from mixsci.engine.model.linear import precisions
-from mixsci.engine.model.means import MEANS, Ladder, MeanModel, Offsets
+from mixsci.engine.model.means import MEANS, Ladder, Offsets
 from mixsci.engine.model.priors import Dirichlet, Pseudo, no_prior
 from mixsci.engine.model.statistics import Stats, moments
 from mixsci.engine.model.weights import WEIGHTS, Free, WeightModel
@@ -223,8 +223,7 @@ class Model:
         out, free = mixture.covariances.copy(), ~held
         pseudo = self.pseudo(mixture.n_dims)
         found = self.covariance.maximise(scatter[free], counts[free], mixture.covariances[free], pseudo, self.floor)
-        # Rounding may leave an eigenvalue a hair below zero where the optimum is singular.
-        out[free] = _semidefinite(found)
+        out[free] = found
         return out
 
     def log_prior(self, mixture: Mixture) -> float:
@@ -399,18 +398,3 @@ def overall_variances(mixture: Mixture) -> Array:
     means = weights @ mixture.means
     inside = weights @ np.diagonal(mixture.covariances, axis1=1, axis2=2)
     return np.maximum(inside + weights @ (mixture.means - means) ** 2, 1e-300)
-
-
-def _semidefinite(covariances: Array) -> Array:
-    if all_above(covariances, np.zeros(len(covariances))):
-        return covariances
-    size = np.sqrt(np.maximum(np.diagonal(covariances, axis1=1, axis2=2), 0.0))
-    size = np.where(size > 0, size, 1.0)
-    # Columns of very different units must not hide one another.
-    units = size[:, :, None] * size[:, None, :]
-    values, vectors = np.linalg.eigh(covariances / units)
-    fixed = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.transpose(0, 2, 1) * units
-    return np.where((values[:, :1] < 0)[:, :, None], (fixed + fixed.transpose(0, 2, 1)) / 2, covariances)
-
-
-__all__ = ["Frozen", "MeanModel", "Model", "Structure"]
