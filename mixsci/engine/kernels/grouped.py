@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixsci.engine.kernels import soa
-from mixsci.engine.kernels.layout import Parameters, Rows, Sums, segments, take, unpack
+from mixsci.engine.kernels.layout import Parameters, Rows, Sums, packed_sums, segments, take
 
 _BLOCK = 192
 
@@ -30,15 +30,4 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, None]:
         rows.x, rows.shared_noise, rows.weights, rows.log_background, runs, seen, *parameters,
         _BLOCK, counts, g, f, q, totals, failures,
     )  # fmt: skip
-    f = unpack(f, d)
-    return Sums(
-        counts[:, :, 0],
-        g,
-        f,
-        unpack(q, d) - f.sum(axis=0),
-        totals[0],
-        totals[1],
-        totals[2],
-        failures,
-        rows.weights.sum(),
-    ), None
+    return packed_sums(rows, d, counts, g, f, q, totals, failures), None

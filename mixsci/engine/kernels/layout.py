@@ -127,6 +127,16 @@ def _places(d: int) -> Array:
     return high * (high + 1) // 2 + low
 
 
+def packed_sums(
+    rows: Rows, d: int, counts: Array, g: Array, f: Array, q: Array, totals: Array, failures: Array
+) -> Sums:
+    """Sums of what compiled kernels add up: packed triangles of F (G, K, .) and of r R'u u'R (K, .), H = q - F."""
+    information = unpack(f, d)
+    h = unpack(q, d) - information.sum(axis=0)
+    likelihood, entropy, background = totals
+    return Sums(counts[:, :, 0], g, information, h, likelihood, entropy, background, failures, rows.weights.sum())
+
+
 def full_noise(rows: Rows) -> Array:
     """(n, m, m) noise covariances of the rows."""
     m, n = rows.x.shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixsci.engine.kernels import soa
-from mixsci.engine.kernels.layout import Parameters, Rows, Shares, Sums, group_segments, unpack
+from mixsci.engine.kernels.layout import Parameters, Rows, Shares, Sums, group_segments, packed_sums, unpack
 
 _CACHE_BYTES = 400_000
 
@@ -32,18 +32,7 @@ def run(rows: Rows, parameters: Parameters, keep: int) -> tuple[Sums, Shares | N
         rows.x, noise, rows.projection, rows.weights, rows.log_background, group_segments(rows), *parameters,
         _block_size(m, d, k), counts, g, f, q, totals, failures, keep, log_density, r, u, precision,
     )  # fmt: skip
-    f = unpack(f, d)
-    sums = Sums(
-        counts[:, :, 0],
-        g,
-        f,
-        unpack(q, d) - f.sum(axis=0),
-        totals[0],
-        totals[1],
-        totals[2],
-        failures,
-        rows.weights.sum(),
-    )
+    sums = packed_sums(rows, d, counts, g, f, q, totals, failures)
     if not keep:
         return sums, None
     if keep == 1:
