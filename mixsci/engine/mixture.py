@@ -33,7 +33,8 @@ class Mixture:
         weights: (K,) or, per group, (G, K); every row sums to 1.
         means: (K, D), in the units of the data.
         covariances: (K, D, D), measurement noise removed; may be singular where rows carry noise.
-        rates: linked weights only: the parameters behind the weights, (G,) or (), e.g. lambda of a Poisson law.
+        rates: linked weights only: the parameters behind the weights, (G,) or (), e.g. lambda of a Poisson law; (G, T)
+            or (T,) where a law has T of them.
         theta: (p,) parameters of a ladder of means.
         offsets: (G, D) shift of every group: rows see v + b_g.
         group_labels: (G,) labels of the groups.
@@ -362,12 +363,22 @@ def _check_extras(mixture: Mixture) -> None:
         raise DataError(f"group_rows must have shape (G,) = ({groups},) and need group_labels; got {rows.shape}")
     if rows is not None and ((rows < 0).any() or not rows.any()):
         raise DataError("group_rows must not be negative and not all zero; leave them out to pool groups equally")
-    if mixture.rates is not None and mixture.rates.shape not in {(), (max(groups, 1),)}:
-        raise DataError(f"rates must have shape () or (G,) = ({max(groups, 1)},); got {mixture.rates.shape}")
+    _check_rates(mixture)
     if mixture.theta is not None and mixture.theta.ndim != 1:
         raise DataError(f"theta must have shape (p,); got {mixture.theta.shape}")
     if mixture.state_of_component is not None and np.shape(mixture.state_of_component) != (k,):
         raise DataError(f"state_of_component must have shape (K,) = ({k},); got {np.shape(mixture.state_of_component)}")
+
+
+def _check_rates(mixture: Mixture) -> None:
+    """Raise unless each group has one rate or T of them, and a mixture without groups likewise."""
+    if mixture.rates is None:
+        return
+    shape, groups = mixture.rates.shape, mixture.n_groups
+    if mixture.group_labels is None and len(shape) > 1:
+        raise DataError(f"rates must have shape () or (T,) without group_labels; got {shape}")
+    if mixture.group_labels is not None and shape and (len(shape) > 2 or shape[0] != groups or 0 in shape):
+        raise DataError(f"rates must have shape () or (G,) = ({groups},), or (G, T) for T rates each; got {shape}")
 
 
 def _check_numbers(mixture: Mixture) -> None:

@@ -120,6 +120,19 @@ def test_per_row_results_agree_with_the_reference(problem: Problem) -> None:
             close(value, wanted, wanted)
 
 
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_densities_and_responsibilities_alone_agree_with_the_reference(problem: Problem) -> None:
+    rows, parameters = problem.make()
+    sums, expected = kernels.run(rows, parameters, backend="reference", keep=1)
+    assert expected is not None
+    for name in applicable(rows):
+        got_sums, got = kernels.run(rows, parameters, backend=name, keep=1)
+        assert got is not None
+        np.testing.assert_allclose(got.log_density, expected.log_density, rtol=1e-10, atol=1e-10)
+        close(got.responsibilities, expected.responsibilities, 1.0)
+        close(got_sums.counts, sums.counts, sums.counts)
+
+
 @pytest.mark.parametrize("name", ["rowwise", "patterns", "blas"])
 def test_a_singular_spread_is_counted_and_leaves_no_nan(name: str) -> None:
     rows, parameters = Problem(singular=True).make()

@@ -11,7 +11,7 @@ from mixsci.engine.em.result import Fit
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.steps import Memory
 from mixsci.engine.mixture import Mixture
-from mixsci.engine.model import covariances, means, priors, weights
+from mixsci.engine.model import covariances, means, occupancy, priors, shapes, targets, weights
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.errors import FormatError
@@ -19,10 +19,13 @@ from mixsci.errors import FormatError
 REGISTRY = storage.registry_of(
     Fit, Mixture, Model, Frozen, UniformBackground, Outcome, Anderson, Memory,
     covariances.Full, covariances.Diagonal, covariances.Spherical, covariances.Scaled, covariances.Proportional,
-    weights.Free, weights.Fixed, weights.Poisson, weights.Occupancy,
+    weights.Free, weights.Fixed, weights.Poisson,
+    targets.Binomial, targets.Multiplex, targets.LinkedDuplex, occupancy.Occupancy, shapes.Blend,
     means.Free, means.Fixed, means.Ladder, means.Offsets,
     priors.InverseWishart, priors.Bovy, priors.Dirichlet,
 )  # fmt: skip
+# Files written before these laws had a module of their own.
+REGISTRY["weights.Occupancy"] = occupancy.Occupancy
 
 
 def load(path: str | Path) -> Any:

@@ -84,6 +84,7 @@ def complete(model: Model, start: Mixture, labels: Labels) -> Mixture:
     if labels and start.group_labels is None:
         changes["group_labels"] = labels
         changes["weights"] = np.tile(np.atleast_2d(start.weights), (groups, 1))[:groups]
+        changes["rates"] = None if start.rates is None else np.array([start.rates] * groups)
     if model.offsets is not None and start.offsets is None:
         changes["offsets"] = np.zeros((groups, start.n_dims))
     changes["means"], changes["theta"] = model.means.place(start.means)
@@ -91,19 +92,38 @@ def complete(model: Model, start: Mixture, labels: Labels) -> Mixture:
     if model.background is not None:
         fixed = model.background.fixed or start.background is None
         changes["background"] = model.background if fixed else replace(model.background, weight=start.background.weight)
-    return _with_weights(model, replace(start, **changes), max(groups, 1))
+    return _with_weights(model, replace(start, **changes))
 
 
 def _lacks(model: Model, start: Mixture, labels: Labels) -> bool:
     """Whether a step from this start would miss something."""
-    needs_rates = model.weights.linked and model.weights.start(model.n_components, 1)[1] is not None
+    rates = model.weights.start(model.n_components, 1)[1] if model.weights.linked else None
     return bool(
         (labels and start.group_labels is None)
         or (model.offsets is None) != (start.offsets is None)
         or (model.background is None) != (start.background is None)
-        or (needs_rates and start.rates is None)
+        or (rates is not None and _shape_of_rates(start) != (*start.weights.shape[:-1], *rates.shape[1:]))
         or (hasattr(model.means, "design") != (start.theta is not None))
     )
+
+
+def _shape_of_rates(start: Mixture) -> tuple[int, ...] | None:
+    return None if start.rates is None else start.rates.shape
+
+
+def _rates_of(start: Mixture, shape: tuple[int, ...]) -> Array:
+    """The start's rates as the law has them, (G,) or (G, T), with G = 1 where rows have no groups.
+
+    One rate stands for all of a group's, and one of a start without groups for every group's.
+    """
+    grouped = start.weights.ndim == 2
+    known = start.rates if grouped else start.rates[None]
+    if known.size == np.prod(shape):
+        return np.asarray(known.reshape(shape))
+    if known.ndim > 1:
+        here = shape if grouped else shape[1:]
+        raise DataError(f"rates of the start must have shape {here}, as the law of weights; got {start.rates.shape}")
+    return np.broadcast_to(known.reshape(-1, *(1 for _ in shape[1:])), shape)
 
 
 def _allowed_covariances(model: Model, start: Mixture) -> Array:
@@ -123,18 +143,18 @@ def _allowed_covariances(model: Model, start: Mixture) -> Array:
     return out
 
 
-def _with_weights(model: Model, start: Mixture, groups: int) -> Mixture:
+def _with_weights(model: Model, start: Mixture) -> Mixture:
     """The start with weights that obey the law: by its rates if it has them, else those nearest to its weights."""
     given, none = np.atleast_2d(start.weights), np.zeros(model.n_components, dtype=bool)
     if not model.weights.linked:
         if getattr(model.weights, "shared", False):
             given = np.broadcast_to(start.pooled_weights, given.shape)
         return replace(start, weights=given if start.weights.ndim == 2 else given[0], rates=None)
-    weights, rates = model.weights.start(model.n_components, groups)
+    weights, rates = model.weights.start(model.n_components, len(given))
     if start.rates is None or rates is None:
         weights, rates = model.weights.maximise(given, given if rates is None else weights, rates, none)
     else:
-        known = np.broadcast_to(start.rates, rates.shape)
+        known = _rates_of(start, rates.shape)
         weights, rates = model.weights.unpack(model.weights.pack(given, known, none), given, known, none)
     grouped = start.weights.ndim == 2
     return replace(

@@ -42,7 +42,7 @@ def choose(rows: Rows, keep: Keep = 0) -> str:
     if rows.noise is not None:
         return "rowwise"
     wide = len(rows.x) >= BLAS_COLUMNS
-    if keep:
+    if keep == 2:
         return "blas" if wide else "rowwise"
     complete = not np.isnan(rows.x).any()
     if complete or len(rows.x[0]) >= ROWS_PER_PATTERN * len(segments(rows)[1]):

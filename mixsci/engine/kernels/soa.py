@@ -582,12 +582,13 @@ def whiten_rows(x, lo, n, L, dims, mean, residual, z, q):
 
 @_kernel
 def grouped(
-    x, C, weights, log_background, segments, seen, log_weights, means, S, size, counts, g, F, Q, sums, failures
-):
+    x, C, weights, log_background, segments, seen, log_weights, means, S, size, counts, g, F, Q, sums, failures,
+    keep, log_density, shares,
+):  # fmt: skip
     """Sums over rows that share one noise covariance C (m, m), in segments of one pattern of gaps and one group.
 
     One factorisation per segment's pattern and component. segments (s, 4): start, stop, group, pattern; seen (p, m).
-    Adds to the same sums as `rowwise`.
+    Adds to the same sums as `rowwise`; with `keep` fills log_density (n,) and shares (K, n) of the rows.
     """
     m, K = x.shape[0], means.shape[0]
     residual, z = np.empty((m, size)), np.empty((K, m, size))
@@ -615,7 +616,7 @@ def grouped(
             second[k] = 0.0
             if math.isnan(log_det[k]):
                 for i in range(start, stop):
-                    failures[k] += 1 if weights[i] > 0.0 else 0
+                    failures[k] += 1 if keep > 0 or weights[i] > 0.0 else 0
         for lo in range(start, stop, size):
             n = min(size, stop - lo)
             for k in range(K):
@@ -628,6 +629,10 @@ def grouped(
                 for i in range(n):
                     log_p[k, i] = base - 0.5 * q[i]
             share(log_p, log_background, lo, n, r, background, scale, spread_, density, tmp, floats, bits)
+            if keep > 0:
+                put(density, lo, n, log_density)
+                for k in range(K):
+                    put_scaled(r[k], scale, lo, n, shares[k])
             weigh(n, background, scale, spread_, density, weights, lo, sums)
             for k in range(K):
                 collect_whitened(r[k], scale, n, z[k], o, tmp, count, k, first[k], second[k])

@@ -165,6 +165,10 @@ class Offsets:
         """Prior precision (D, D)."""
         if self.prior_sd is None:
             return np.zeros((d, d))
+        if np.shape(self.prior_sd) not in ((), (d,)):
+            raise DataError(
+                f"prior_sd of offsets must be one number or (D,) = ({d},); got shape {np.shape(self.prior_sd)}"
+            )
         return np.diag(np.broadcast_to(1.0 / np.asarray(self.prior_sd, dtype=float) ** 2, d))
 
     def log_prior(self, offsets: Array) -> float:

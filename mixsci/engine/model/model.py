@@ -12,11 +12,12 @@ from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.covariances import STRUCTURES
+from mixsci.engine.model.law import WeightModel
 from mixsci.engine.model.linear import precisions
 from mixsci.engine.model.means import MEANS, Ladder, Offsets
 from mixsci.engine.model.priors import Dirichlet, Pseudo, no_prior
 from mixsci.engine.model.statistics import Stats, moments
-from mixsci.engine.model.weights import WEIGHTS, Free, WeightModel
+from mixsci.engine.model.weights import WEIGHTS, Free
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -99,6 +100,8 @@ class Model:
                 _require_free_weights(self.weights, "a Dirichlet prior")
                 put("weights", replace(self.weights, dirichlet=prior.alpha))
         self._check_frozen()
+        # A law refuses a number of components that is not its own.
+        self.weights.start(self.n_components, 1)
 
     def _check_frozen(self) -> None:
         if self.mask("weights").any():
@@ -151,7 +154,7 @@ class Model:
         means, theta, offsets, moved = self._locate(mixture, stats)
         scatter = moments(mixture, stats, moved).scatter
         weights, rates = self.weights.maximise(
-            counts, np.atleast_2d(mixture.weights), _rows(mixture.rates), self.mask("weights")
+            counts, np.atleast_2d(mixture.weights), _rates(mixture), self.mask("weights")
         )
         background = mixture.background
         if background is not None:
@@ -267,9 +270,7 @@ class Model:
         sizes = [part.size for part in self._parts(like)]
         weights, means, offsets, covariances, background = np.split(vector, np.cumsum(sizes)[:-1])
         held = self.mask("covariances")
-        found, rates = self.weights.unpack(
-            weights, np.atleast_2d(like.weights), _rows(like.rates), self.mask("weights")
-        )
+        found, rates = self.weights.unpack(weights, np.atleast_2d(like.weights), _rates(like), self.mask("weights"))
         changes: dict[str, Any] = self._unpack_means(means, like)
         if not held.all():
             changes["covariances"] = like.covariances.copy()
@@ -314,7 +315,7 @@ class Model:
         else:
             means = mixture.means[~self.mask("means")] if self.means.free else np.empty(0)
         return (
-            self.weights.pack(np.atleast_2d(mixture.weights), _rows(mixture.rates), self.mask("weights")),
+            self.weights.pack(np.atleast_2d(mixture.weights), _rates(mixture), self.mask("weights")),
             means,
             np.empty(0) if mixture.offsets is None else mixture.offsets,
             np.empty(0) if held.all() else self.covariance.pack(mixture.covariances[~held]),
@@ -388,8 +389,11 @@ def _free_steps(mixture: Mixture, counts: Array, g: Array) -> Array:
     return np.where((total > _FEWEST_ROWS)[:, None], step / np.maximum(total, _FEWEST_ROWS)[:, None], 0.0)
 
 
-def _rows(rates: Array | None) -> Array | None:
-    return None if rates is None else np.atleast_1d(rates)
+def _rates(mixture: Mixture) -> Array | None:
+    """Rates (G,) or (G, T), with G = 1 where rows have no groups."""
+    if mixture.rates is None:
+        return None
+    return np.asarray(mixture.rates if mixture.weights.ndim == 2 else mixture.rates[None])
 
 
 def overall_variances(mixture: Mixture) -> Array:
