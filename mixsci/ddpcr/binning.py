@@ -13,8 +13,8 @@ Array = np.ndarray
 WIDTH = {1: 0.1, 2: 0.3}
 #: ... and wider from so many standard deviations above them on, as populations are.
 WIDEN = 15.0
-#: A droplet so many standard deviations below the negatives, in any channel, is no droplet of the assay.
-BELOW = 8.0
+#: A droplet so many standard deviations below the negatives, or above, in any channel, is no droplet of the assay.
+BELOW, ABOVE = 8.0, 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Binned:
 
     Attributes:
         x: (n, C) mean amplitudes. counts: (n,) droplets. well: (n,) number of the well.
-        gated: (W,) droplets set aside, far below the negatives.
+        gated: (W,) droplets set aside, far from all populations.
         begins: (W,) first bin of each well.
         bin_of: for every well (n_w,) the bin of each droplet, counted from the well's first; -1 where set aside.
     """
@@ -36,16 +36,17 @@ class Binned:
     bin_of: tuple[Array, ...]
 
 
-def below(well: Array, baseline: Array, spread: Array) -> Array:
-    """(n,) droplets far below the negatives: dust, bubbles, torn droplets."""
-    return np.asarray((well < baseline - BELOW * spread).any(axis=1))
+def aside(well: Array, baseline: Array, spread: Array) -> Array:
+    """(n,) droplets far below the negatives or impossibly far above: dust, bubbles, torn droplets."""
+    shift = (well - baseline) / spread
+    return np.asarray(((shift < -BELOW) | (shift > ABOVE)).any(axis=1))
 
 
 def gather(wells: Sequence[Array], baselines: Array, spread: Array) -> Binned:
     """The droplets of wells (n_w, C) in bins that follow each well's own baseline."""
     x, counts, gated, bin_of = [], [], [], []
     for well, base in zip(wells, baselines, strict=True):
-        out = below(well, base, spread)
+        out = aside(well, base, spread)
         gated.append(int(out.sum()))
         squeezed = WIDEN * np.arcsinh((well[~out] - base) / (WIDEN * spread))
         means, held, inverse = _bins(well[~out], squeezed / WIDTH[well.shape[1]])

@@ -25,7 +25,7 @@ class Calls:
 
     Attributes:
         positive: (n, T) probability of each target.
-        outlier: (n,) probability of no population at all; 1 far below the negatives.
+        outlier: (n,) probability of no population at all; 1 far below the negatives or above all.
         seen: (n, T) the same as `positive` where a control's droplets do not reach, 0 elsewhere.
     """
 

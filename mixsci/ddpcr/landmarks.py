@@ -21,6 +21,9 @@ _FEWEST_IN_PEAK = 8
 #: Modes of wells so many spreads apart are not the same population.
 _APART = 12.0
 _MOST_PEAKS = 14
+#: Droplets further out than so many times the range of nearly all are not looked at.
+_ROOM = 100.0
+_ROUNDS = 6
 #: No population is taken to be narrower than this share of its well's range: amplitudes may be rounded.
 _FINEST = 1e-3
 #: So many standard deviations of the negatives around them are theirs.
@@ -52,6 +55,7 @@ class Landmarks:
 
 def landmarks(wells: Sequence[Array], controls: Sequence[int] = ()) -> Landmarks:
     """Landmarks of wells (n_w, C), some of them controls without template."""
+    wells = [_within(well) for well in wells]
     spread = np.median([[_narrowest(x) for x in well.T] for well in wells], axis=0)
     modes = [[_modes(well[:, c], spread[c]) for c in range(len(spread))] for well in wells]
     level = np.array([_consensus([each[c] for each in modes], controls, spread[c]) for c in range(len(spread))])
@@ -66,11 +70,25 @@ def landmarks(wells: Sequence[Array], controls: Sequence[int] = ()) -> Landmarks
     return Landmarks(baselines, level, spread, places, masses, _lone(shifts, spread))
 
 
-def _narrowest(x: Array, share: float = 0.3) -> float:
-    """About the standard deviation of the narrowest large population, by the shortest stretch with a share of x."""
+def _within(well: Array) -> Array:
+    """A well without droplets so far out that they would hide all others."""
+    low, high = np.quantile(well, [0.005, 0.995], axis=0)
+    room = _ROOM * np.maximum(high - low, 1e-300)
+    return well[((well >= low - room) & (well <= high + room)).all(axis=1)]
+
+
+def _narrowest(x: Array, share: float = 0.1) -> float:
+    """About the standard deviation of the narrowest large population: around the shortest stretch with a share of x."""
     ordered = np.sort(x)
     held = max(int(share * len(x)), 1)
-    return max(float((ordered[held:] - ordered[:-held]).min()) / 1.2, _FINEST * float(np.ptp(x)))
+    first = int((ordered[held:] - ordered[:-held]).argmin())
+    centre, spread = float(ordered[first + held // 2]), float(ordered[first + held] - ordered[first])
+    least = _FINEST * float(ordered[-1] - ordered[0])
+    for _ in range(_ROUNDS):
+        near = ordered[np.abs(ordered - centre) <= 3 * max(spread, least)]
+        centre = float(np.median(near))
+        spread = 1.4826 * float(np.median(np.abs(near - centre)))
+    return max(spread, least)
 
 
 def _modes(x: Array, spread: float) -> list[Peak]:
@@ -105,12 +123,17 @@ def _lowest_major(modes: list[Peak]) -> tuple[float, float]:
 
 def _reach(modes: Sequence[list[Peak]], level: float, spread: float) -> float:
     """How far a well's negatives may lie from the level: half-way to the next population of the plate."""
-    above = [
-        float(peak.place[0]) - level
-        for each in modes for peak in each
-        if peak.place[0] > level + 6 * spread and peak.height >= _MAJOR * max(p.height for p in each)
-    ]  # fmt: skip
+    above = [_next_above(each, level + 6 * spread) for each in modes if each]
+    above = [place - level for place in above if np.isfinite(place)]
     return 0.5 * float(np.median(above)) if above else np.inf
+
+
+def _next_above(modes: list[Peak], place: float) -> float:
+    """Place of the lowest major mode above a place; infinite where there is none."""
+    highest = max(peak.height for peak in modes)
+    return min(
+        (float(peak.place[0]) for peak in modes if peak.place[0] > place and peak.height >= _PLAIN * highest), default=np.inf
+    )
 
 
 def _highest(modes: list[Peak], level: float, reach: float) -> float:

@@ -21,7 +21,13 @@ _MISS = 0.25
 _ALONG = 0.2
 #: What one more target or one more class must explain, in populations.
 _COST_TARGET, _COST_CLASS = 0.6, 0.3
+#: Weight of the mean squared distance of the populations from where the sums of steps would have them.
+_COST_MISS = 1.0
+#: Populations among which the steps of so many targets are looked for, the largest first.
+_MOST_CHOICES = {3: 10, 4: 8}
 _SOME_SIGNAL = 10.0
+#: A population along a channel counts if it holds this share of the largest there.
+_WORTH = 0.003
 #: Without any positive droplets, positives are taken to lie so many standard deviations above the negatives.
 _NOWHERE = 40.0
 
@@ -99,19 +105,33 @@ def _on_axis(marks: Landmarks, channel: int) -> Array:
     away = np.delete(np.abs(marks.places) / size, channel, axis=1).max(axis=1, initial=0.0)
     here = marks.places[:, channel] / size[channel]
     along = (away <= _ALONG * np.maximum(here, 0.5)) & (here > 0)
-    along &= marks.masses >= 0.02 * marks.masses[along].max(initial=0.0)
+    along &= marks.masses >= _WORTH * marks.masses[along].max(initial=0.0)
     places = marks.places[along]
     return places[np.argsort(places[:, channel])]
 
 
 def _in_plane(numbers: tuple[int, ...], marks: Landmarks) -> Iterator[tuple[Array, Scheme, tuple[int, ...]]]:
-    """Every choice of populations as the steps of so many targets, by falling angle from the second channel."""
+    """Every choice of populations as the steps of so many targets, by rising angle from the first channel."""
     for number in numbers:
-        for chosen in combinations(range(len(marks.places)), number):
-            steps = marks.places[list(chosen)]
+        looked_at = marks.places[: _MOST_CHOICES.get(number, len(marks.places))]
+        for chosen in combinations(range(len(looked_at)), number):
+            steps = looked_at[list(chosen)]
+            if _rungs(steps):
+                continue
             order = np.argsort(np.arctan2(*(np.maximum(steps, 0.0) / np.abs(steps).max(axis=0)).T[::-1]))
-            names = [f"Target {t + 1}" for t in range(number)]
-            yield steps[order], Scheme(tuple(Target(name) for name in names)), ()
+            yield steps[order], Scheme(tuple(Target(f"Target {t + 1}") for t in range(number))), ()
+
+
+def _rungs(steps: Array) -> bool:
+    """Whether one step is twice or three times another: rungs of one ladder, not targets of their own."""
+    size = np.abs(steps).max(axis=0)
+    return any(
+        (np.abs(other - times * one) <= 0.15 * size).all()
+        for one in steps
+        for other in steps
+        for times in (2, 3)
+        if one is not other
+    )
 
 
 def _explain(scheme: Scheme, steps: Array, marks: Landmarks, unseen: tuple[int, ...]) -> Placed:
@@ -119,6 +139,7 @@ def _explain(scheme: Scheme, steps: Array, marks: Landmarks, unseen: tuple[int, 
     places = scheme.states @ steps
     masses = np.zeros(len(places))
     left = list(range(len(marks.places)))
+    missed = []
     size = np.abs(steps).max(axis=0)
     order = sorted(range(1, len(places)), key=lambda s: (scheme.states[s].sum(), s))
     wanted = places.copy()
@@ -127,11 +148,12 @@ def _explain(scheme: Scheme, steps: Array, marks: Landmarks, unseen: tuple[int, 
         if not near:
             continue
         nearest = min(near, key=lambda p: float((((marks.places[p] - wanted[state]) / size) ** 2).sum()))
+        missed.append(float((((marks.places[nearest] - wanted[state]) / size) ** 2).sum()))
         places[state], masses[state] = marks.places[nearest], marks.masses[nearest]
         left.remove(nearest)
     extra = sum(target.classes - 2 for target in scheme.targets)
     empty = sum(masses[scheme.states[:, t] == target.classes - 1].sum() == 0 for t, target in enumerate(scheme.targets))
-    cost = len(left) + _COST_TARGET * len(scheme.targets) + _COST_CLASS * extra + 0.3 * empty
+    cost = _COST_MISS * float(np.mean(missed or [0.0])) + len(left) + _COST_TARGET * len(scheme.targets) + _COST_CLASS * extra + 0.3 * empty
     return Placed(scheme, steps, _bridged(scheme, places, masses, steps), masses, cost, unseen)
 
 

@@ -22,7 +22,7 @@ from mixsci.engine.model.means import Offsets
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.model.priors import InverseWishart
 from mixsci.engine.observations import Observations
-from mixsci.errors import ConvergenceWarning
+from mixsci.errors import ConvergenceWarning, DataError
 
 Array = np.ndarray
 
@@ -98,6 +98,11 @@ def fit_assay(
     membership = _nearest_state(binned, marks, placed.places)
     masses = np.bincount(membership, weights=binned.counts, minlength=len(placed.places))
     plan = layout(placed, marks.spread, masses)
+    if len(binned.x) <= len(plan.parts):
+        raise DataError(
+            f"droplets must have amplitudes of their own; wells {', '.join(names[:5])} hold {len(binned.x)} different "
+            "ones: export amplitudes as they were measured, not calls"
+        )
     model, start = _begin(binned, marks, placed, plan, membership, masses, free=free)
     if len(wells) > 2 * _GUIDES:
         start = _guided(model, start, binned, _telling(binned, marks))

@@ -54,7 +54,7 @@ def _of_assay(assay: QuantifiedAssay) -> Iterator[Flag]:
         for name in assay.wells:
             yield (
                 name, assay.targets[t], "no positives on the plate",
-                "no positive population was found on the plate, so that its place is a guess: add a positive control",
+                "no population of positives beside one of negatives was found on the plate: add a control of each kind",
             )  # fmt: skip
     for t, resolution in enumerate(assay.fit.resolution):
         if resolution < _RESOLUTION and t not in assay.fit.unseen:

@@ -26,8 +26,8 @@ _FEWEST_STEPS = 4
 #: ... and each is blurred along the path as a stretch of one step is wide: the path has no ripples.
 _BLUR = 12.0**-0.5
 #: Strays of the negatives reach this far towards the positives.
-_STRAY = 0.75
-_RAIN_BASIS, _STRAY_BASIS = 4, 3
+_STRAY, _STRAY_LADDER = 0.75, 0.3
+_BASIS = {"rain": 4, "stray": 3}
 #: Pseudo-droplets behind each shape, and how they are shared between its parts.
 _PSEUDO = 20.0
 _SHARES = {"core": 0.9, "tail": 0.05, "shoulder": 0.02, "rain": 0.02, "stray": 0.0005}
@@ -74,10 +74,17 @@ class Layout:
         found = [Part(state, kind, state, state) for kind in ("core", "tail", "shoulder")]
         for t, steps in enumerate(self.steps):
             low, high = self._path(state, t)
-            kind, end = ("rain", 1.0) if self.scheme.states[state, t] else ("stray", _STRAY)
-            places = (np.arange(steps) + 0.5) / max(steps, 1)
+            kind, end = ("rain", 1.0) if self.scheme.states[state, t] else ("stray", self._stray_end(t))
+            if kind == "rain" and self.scheme.targets[t].classes > 2:
+                # Between the rungs of a ladder rain cannot be told from the rungs' own tails.
+                continue
+            places = (np.arange(steps) + 0.5) / steps
             found += [Part(state, kind, low, high, float(at), t) for at in places[places <= end]]
         return found
+
+    def _stray_end(self, t: int) -> float:
+        """How far towards target t its strays come."""
+        return _STRAY if self.scheme.targets[t].classes == 2 else _STRAY_LADDER
 
     def _path(self, state: int, t: int) -> tuple[int, int]:
         """The states between which droplets of a state are strewn for the sake of target t."""
@@ -150,7 +157,7 @@ class Layout:
 
     def _shapes(self) -> tuple[list[Blend], list[int]]:
         """The different shapes, and which of them each state has: states with rain for the same targets share one."""
-        patterns = [tuple(row) for row in (self.scheme.states > 0) & (np.array(self.steps) > 0)]
+        patterns = [tuple(row) for row in self.scheme.states > 0]
         kinds = list(dict.fromkeys(patterns))
         return [self._shape(patterns.index(kind)) for kind in kinds], [kinds.index(row) for row in patterns]
 
@@ -168,10 +175,10 @@ class Layout:
         for kind in ("core", "tail", "shoulder"):
             rows.append(np.array([float(part.kind == kind) for part in parts]))
             prior.append(_SHARES[kind])
-        for t in (t for t, steps in enumerate(self.steps) if steps):
+        for t in sorted({part.target for part in parts} - {-1}):
             on_path = np.array([part.target == t for part in parts])
             kind = parts[int(np.flatnonzero(on_path)[0])].kind
-            basis = _smooth(np.array([part.at for part in parts]), on_path, kind)
+            basis = _smooth(np.array([part.at for part in parts]), on_path, kind, 1.0 if kind == "rain" else self._stray_end(t))
             rows += list(basis)
             prior += [_SHARES[kind] / len(basis)] * len(basis)
         return Blend(np.array(rows), prior_counts=_PSEUDO * np.array(prior))
@@ -206,10 +213,9 @@ def layout(placed: Placed, spread: Array, masses: Array) -> Layout:
     for t, target in enumerate(scheme.targets):
         held = [masses[scheme.states[:, t] == k].sum() >= FEWEST for k in range(1, target.classes)]
         bends.append(max(1, min(sum(held), 3, target.classes - 1)))
-        # Between the rungs of a ladder rain cannot be told from the rungs' own tails.
         one = placed.places[scheme.single(t)]
         wanted = np.ceil(np.sqrt(((one / spread) ** 2).sum()) / _STEP)
-        steps.append(0 if target.classes > 2 else int(np.clip(wanted, _FEWEST_STEPS, _MOST_STEPS[n_channels])))
+        steps.append(int(np.clip(wanted, _FEWEST_STEPS, _MOST_STEPS[n_channels])))
     pairs = [
         (t, u)
         for t in range(len(scheme.targets))
@@ -244,9 +250,9 @@ def share_spreads(scheme: Scheme, masses: Array) -> list[int]:
     return [order.index(state) for state in base]
 
 
-def _smooth(at: Array, on_path: Array, kind: str) -> Array:
+def _smooth(at: Array, on_path: Array, kind: str, end: float) -> Array:
     """Bernstein polynomials along a path (B, J), each a distribution over its steps."""
-    number, end = (_RAIN_BASIS, 1.0) if kind == "rain" else (_STRAY_BASIS, _STRAY)
+    number = min(_BASIS[kind], int(on_path.sum()))
     x = np.clip(at / end, 0.0, 1.0)
     rows = np.stack([comb(number - 1, b) * x**b * (1 - x) ** (number - 1 - b) for b in range(number)])
     rows = np.where(on_path, rows, 0.0)

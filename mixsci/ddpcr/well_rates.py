@@ -88,15 +88,17 @@ class PlateRates:
     def standard_error(self, t: int) -> Array:
         """(W,) of lambda of target t, from the information of the droplets, less where populations overlap.
 
-        Where nothing was counted it is that at one droplet.
+        Where less than one droplet was counted it is what that one would make; infinite where lambda is.
         """
-        rate = np.clip(self.rates[:, t], 1.0 / np.maximum(self.counted.sum(axis=1), 1.0), _MOST_RATE)
+        one = 1.0 / np.maximum(self.counted.sum(axis=1), 1.0)
+        rate = np.clip(self.rates[:, t], one, _MOST_RATE)
         counts = self.counted + 1e-12
         here, up, down = (self._holding(counts, t, rate * (1 + move)) for move in (0.0, 1e-4, -1e-4))
         slope = (up - down) / (2e-4 * rate)[:, None]
         score = (self.shares * self._spread(slope)).sum(axis=1) / self._density(here)
         information = np.add.reduceat(self.counts * score**2, self.begins)
-        return np.where(information > 0, 1.0 / np.sqrt(np.where(information > 0, information, 1.0)), np.inf)
+        found = 1.0 / np.sqrt(np.where(information > 0, information, 1.0))
+        return np.where(self.rates[:, t] < one, one, np.where(np.isinf(self.rates[:, t]), np.inf, found))
 
     @cached_property
     def freely(self) -> tuple[Array, int]:
