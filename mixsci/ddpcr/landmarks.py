@@ -132,7 +132,8 @@ def _next_above(modes: list[Peak], place: float) -> float:
     """Place of the lowest major mode above a place; infinite where there is none."""
     highest = max(peak.height for peak in modes)
     return min(
-        (float(peak.place[0]) for peak in modes if peak.place[0] > place and peak.height >= _PLAIN * highest), default=np.inf
+        (float(peak.place[0]) for peak in modes if peak.place[0] > place and peak.height >= _PLAIN * highest),
+        default=np.inf,
     )
 
 

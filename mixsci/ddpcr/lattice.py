@@ -23,11 +23,17 @@ _ALONG = 0.2
 _COST_TARGET, _COST_CLASS = 0.6, 0.3
 #: Weight of the mean squared distance of the populations from where the sums of steps would have them.
 _COST_MISS = 1.0
+#: A population left over counts in full from this share of the largest on; less may be a clump of rain.
+_SLIGHT = 0.03
+#: A population so near to a state, as a share of the largest steps, is part of it.
+_NEAR = 0.12
 #: Populations among which the steps of so many targets are looked for, the largest first.
 _MOST_CHOICES = {3: 10, 4: 8}
 _SOME_SIGNAL = 10.0
-#: A population along a channel counts if it holds this share of the largest there.
-_WORTH = 0.003
+#: The first population along a channel holds this share of the largest there, or is a clump of rain; ...
+_FIRST_WORTH = 0.05
+#: ... others hold less, and each lies so much further away than the one before.
+_NEXT_WORTH, _NEXT = 0.003, 1.3
 #: Without any positive droplets, positives are taken to lie so many standard deviations above the negatives.
 _NOWHERE = 40.0
 
@@ -105,9 +111,13 @@ def _on_axis(marks: Landmarks, channel: int) -> Array:
     away = np.delete(np.abs(marks.places) / size, channel, axis=1).max(axis=1, initial=0.0)
     here = marks.places[:, channel] / size[channel]
     along = (away <= _ALONG * np.maximum(here, 0.5)) & (here > 0)
-    along &= marks.masses >= _WORTH * marks.masses[along].max(initial=0.0)
-    places = marks.places[along]
-    return places[np.argsort(places[:, channel])]
+    largest = marks.masses[along].max(initial=0.0)
+    found: list[Array] = []
+    for p in sorted(np.flatnonzero(along), key=lambda p: float(marks.places[p, channel])):
+        worth, apart = (_NEXT_WORTH, _NEXT * found[-1][channel]) if found else (_FIRST_WORTH, 0.0)
+        if marks.masses[p] >= worth * largest and marks.places[p, channel] >= apart:
+            found.append(marks.places[p])
+    return np.array(found).reshape(-1, len(size))
 
 
 def _in_plane(numbers: tuple[int, ...], marks: Landmarks) -> Iterator[tuple[Array, Scheme, tuple[int, ...]]]:
@@ -151,10 +161,25 @@ def _explain(scheme: Scheme, steps: Array, marks: Landmarks, unseen: tuple[int, 
         missed.append(float((((marks.places[nearest] - wanted[state]) / size) ** 2).sum()))
         places[state], masses[state] = marks.places[nearest], marks.masses[nearest]
         left.remove(nearest)
+    near_enough = np.maximum(_NEAR * size, 6 * marks.spread)
+    unexplained = [p for p in left if not _beside(marks.places[p], places, near_enough)]
+    slight = _SLIGHT * marks.masses.max(initial=1.0)
+    cost = float(np.minimum(marks.masses[unexplained] / slight, 1.0).sum()) + _COST_MISS * float(
+        np.mean(missed or [0.0])
+    )
+    return Placed(scheme, steps, _bridged(scheme, places, masses, steps), masses, cost + _cost(scheme, masses), unseen)
+
+
+def _cost(scheme: Scheme, masses: Array) -> float:
+    """What a scheme assumes: targets, classes beyond two, and highest classes that nobody was seen in."""
     extra = sum(target.classes - 2 for target in scheme.targets)
     empty = sum(masses[scheme.states[:, t] == target.classes - 1].sum() == 0 for t, target in enumerate(scheme.targets))
-    cost = _COST_MISS * float(np.mean(missed or [0.0])) + len(left) + _COST_TARGET * len(scheme.targets) + _COST_CLASS * extra + 0.3 * empty
-    return Placed(scheme, steps, _bridged(scheme, places, masses, steps), masses, cost, unseen)
+    return _COST_TARGET * len(scheme.targets) + _COST_CLASS * (extra + empty)
+
+
+def _beside(seen: Array, places: Array, near: Array) -> bool:
+    """Whether a population lies beside a state: large populations may show two peaks."""
+    return bool((np.abs(places - seen) <= near).all(axis=1).any())
 
 
 def place(scheme: Scheme, like: Placed, marks: Landmarks) -> Placed:

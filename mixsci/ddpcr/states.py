@@ -178,7 +178,9 @@ class Layout:
         for t in sorted({part.target for part in parts} - {-1}):
             on_path = np.array([part.target == t for part in parts])
             kind = parts[int(np.flatnonzero(on_path)[0])].kind
-            basis = _smooth(np.array([part.at for part in parts]), on_path, kind, 1.0 if kind == "rain" else self._stray_end(t))
+            basis = _smooth(
+                np.array([part.at for part in parts]), on_path, kind, 1.0 if kind == "rain" else self._stray_end(t)
+            )
             rows += list(basis)
             prior += [_SHARES[kind] / len(basis)] * len(basis)
         return Blend(np.array(rows), prior_counts=_PSEUDO * np.array(prior))
