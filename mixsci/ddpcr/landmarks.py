@@ -24,6 +24,8 @@ _MOST_PEAKS = 14
 #: Droplets further out than so many times the range of nearly all are not looked at.
 _ROOM = 100.0
 _ROUNDS = 6
+#: Values are rounded where more than this share of neighbours are equal.
+_TIES = 0.5
 #: No population is taken to be narrower than this share of its well's range: amplitudes may be rounded.
 _FINEST = 1e-3
 #: So many standard deviations of the negatives around them are theirs.
@@ -83,7 +85,10 @@ def _narrowest(x: Array, share: float = 0.1) -> float:
     held = max(int(share * len(x)), 1)
     first = int((ordered[held:] - ordered[:-held]).argmin())
     centre, spread = float(ordered[first + held // 2]), float(ordered[first + held] - ordered[first])
-    least = _FINEST * float(ordered[-1] - ordered[0])
+    steps = np.diff(ordered)
+    # Values rounded to a step say nothing of a spread below it.
+    rounded = float(steps[steps > 0].min(initial=np.inf)) if (steps == 0).mean() > _TIES else 0.0
+    least = max(_FINEST * float(ordered[-1] - ordered[0]), rounded)
     for _ in range(_ROUNDS):
         near = ordered[np.abs(ordered - centre) <= 3 * max(spread, least)]
         centre = float(np.median(near))
@@ -144,7 +149,7 @@ def _highest(modes: list[Peak], level: float, reach: float) -> float:
 
 
 def _alone(well: Array, base: Array, spread: Array) -> Array:
-    """The baseline of a well (C,), each channel among droplets negative in the other, where positives cannot shift it."""
+    """The baseline of a well (C,), each channel among droplets negative in the other: positives cannot shift it."""
     out = base.copy()
     for c in range(len(base)):
         near = np.delete(np.abs(well - base) < _AROUND * spread, c, axis=1).all(axis=1)

@@ -32,8 +32,8 @@ _MOST_CHOICES = {3: 10, 4: 8}
 _SOME_SIGNAL = 10.0
 #: The first population along a channel holds this share of the largest there, or is a clump of rain; ...
 _FIRST_WORTH = 0.05
-#: ... others hold less, and each lies so much further away than the one before.
-_NEXT_WORTH, _NEXT = 0.003, 1.3
+#: ... others hold less, and each lies this part of the first one's way further up than the one before.
+_NEXT_WORTH, _NEXT = 0.003, 0.4
 #: Without any positive droplets, positives are taken to lie so many standard deviations above the negatives.
 _NOWHERE = 40.0
 
@@ -114,7 +114,8 @@ def _on_axis(marks: Landmarks, channel: int) -> Array:
     largest = marks.masses[along].max(initial=0.0)
     found: list[Array] = []
     for p in sorted(np.flatnonzero(along), key=lambda p: float(marks.places[p, channel])):
-        worth, apart = (_NEXT_WORTH, _NEXT * found[-1][channel]) if found else (_FIRST_WORTH, 0.0)
+        apart = found[-1][channel] + _NEXT * found[0][channel] if found else 0.0
+        worth = _NEXT_WORTH if found else _FIRST_WORTH
         if marks.masses[p] >= worth * largest and marks.places[p, channel] >= apart:
             found.append(marks.places[p])
     return np.array(found).reshape(-1, len(size))

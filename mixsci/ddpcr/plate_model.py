@@ -170,7 +170,7 @@ def _begin(
 
 
 def _theta(plan: Layout, places: Array, level: Array, masses: Array, spread: Array) -> Array:
-    """Level vectors behind the states' places, seen states counting most; the shoulder begins above the negatives."""
+    """Level vectors behind the states' places, seen states counting most; populations begin to lean upwards."""
     trust = np.sqrt(1.0 + masses)[:, None]
     trust[0] = np.sqrt(1.0 + masses.sum())
     vectors = np.linalg.lstsq(plan.levels * trust, (places - plan.held) * trust, rcond=None)[0]

@@ -1,4 +1,4 @@
-"""The states of an assay as components: where each lies, its core, its tail, its shoulder, and the rain below it."""
+"""The states of an assay as components: where each lies, its core, its tails, its lean, and the rain below it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from mixsci.engine.model.weights import Free, Occupancy
 
 Array = np.ndarray
 
-#: Covariances of the parts of a population, beside that of its core.
-WIDER = {"core": 1.0, "shoulder": 2.25, "tail": 9.0}
+#: Covariances of the parts of a population, beside that of its core ...
+WIDER = {"core": 1.0, "tail": 9.0, "shoulder": 2.25, "skirt": 6.0}
+#: ... and how far they lean, in units of one shift that all populations share.
+LEAN = {"core": 0.0, "tail": 0.0, "shoulder": 1.0, "skirt": 2.5}
 #: Steps of a rain path lie at most so many standard deviations of the negatives apart, as far as they suffice ...
 _STEP = 2.5
 _MOST_STEPS = {1: 40, 2: 16}
@@ -30,12 +32,12 @@ _STRAY, _STRAY_LADDER = 0.75, 0.3
 _BASIS = {"rain": 4, "stray": 3}
 #: Pseudo-droplets behind each shape, and how they are shared between its parts.
 _PSEUDO = 20.0
-_SHARES = {"core": 0.9, "tail": 0.05, "shoulder": 0.02, "rain": 0.02, "stray": 0.0005}
+_SHARES = {"core": 0.9, "tail": 0.05, "shoulder": 0.02, "skirt": 0.005, "rain": 0.02, "stray": 0.0005}
 
 
 @dataclass(frozen=True)
 class Part:
-    """One component: a step `at` on the way from state `low` to state `high`, or a core, tail or shoulder of `low`."""
+    """One component: a step `at` on the way from state `low` to state `high`, or what it is called of state `low`."""
 
     state: int
     kind: str
@@ -71,7 +73,7 @@ class Layout:
         return tuple(part for state in range(len(self.scheme.states)) for part in self._of_state(state))
 
     def _of_state(self, state: int) -> list[Part]:
-        found = [Part(state, kind, state, state) for kind in ("core", "tail", "shoulder")]
+        found = [Part(state, kind, state, state) for kind in WIDER]
         for t, steps in enumerate(self.steps):
             low, high = self._path(state, t)
             kind, end = ("rain", 1.0) if self.scheme.states[state, t] else ("stray", self._stray_end(t))
@@ -102,12 +104,12 @@ class Layout:
 
     @cached_property
     def at(self) -> Array:
-        """(K,) how far along its path each component lies, 0 for cores, tails and shoulders."""
+        """(K,) how far along its path each component lies, 0 off the paths."""
         return np.array([part.at for part in self.parts])
 
     @cached_property
     def low(self) -> Array:
-        """(K,) the state each path begins at; the own state of cores, tails and shoulders."""
+        """(K,) the state each path begins at; the own state off the paths."""
         return np.array([part.low for part in self.parts])
 
     @cached_property
@@ -126,11 +128,11 @@ class Layout:
         return np.stack(columns, axis=-1).astype(float)
 
     def means(self) -> Ladder:
-        """Means of the components: the last numbers of theta are the shoulder's shift."""
+        """Means of the components: the last numbers of theta are the lean."""
         eye = np.eye(self.n_channels)
         levels = self.on_path(self.levels)
         along = np.einsum("kb,ij->kibj", levels, eye).reshape(len(levels), self.n_channels, -1)
-        aside = np.array([float(part.kind == "shoulder") for part in self.parts])
+        aside = np.array([LEAN.get(part.kind, 0.0) for part in self.parts])
         design = np.concatenate([along, np.einsum("k,ij->kij", aside, eye[:, self.skewed])], axis=2)
         return Ladder(design, fixed=self.on_path(self.held))
 
@@ -172,7 +174,7 @@ class Layout:
         parts = self._of_state(state)
         rows: list[Array] = []
         prior: list[float] = []
-        for kind in ("core", "tail", "shoulder"):
+        for kind in WIDER:
             rows.append(np.array([float(part.kind == kind) for part in parts]))
             prior.append(_SHARES[kind])
         for t in sorted({part.target for part in parts} - {-1}):

@@ -16,8 +16,9 @@ from mixsci.engine.observations import Observations
 
 Array = np.ndarray
 
-#: Droplets so sure of their state that their log-likelihood is linear in what is left are one row, their mean.
-_SURE = 3e-3
+#: Droplets so sure of their state that their log-likelihood is linear in what is left are one row, their mean. Of what
+#: looks positive a little doubt is much where positives are rare.
+_SURE_NEGATIVE, _SURE = 3e-3, 1e-7
 _LEAST_RATE, _MOST_RATE = 1e-9, 50.0
 _MOST_STEPS = 1000
 #: Gains of the log-likelihood below this end a climb.
@@ -246,7 +247,7 @@ def _distinct(found: AssayFit, mixture: Mixture, well: int) -> tuple[Array, Arra
     here = found.binned.well == well
     counts = found.binned.counts[here]
     shares, beyond = state_shares(found, mixture, found.binned.x[here])
-    sure = shares.max(axis=1) > 1.0 - _SURE
+    sure = (shares[:, 0] > 1.0 - _SURE_NEGATIVE) | (shares.max(axis=1) > 1.0 - _SURE)
     held = (shares.argmax(axis=1)[sure] == np.arange(shares.shape[1])[:, None]) * counts[sure]
     total = held.sum(axis=1)
     mean = held[total > 0] / total[total > 0, None]
