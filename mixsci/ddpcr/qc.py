@@ -28,6 +28,7 @@ _MISFIT = 1e-3
 _FAR_BASELINE = 6.0
 _RESOLUTION = 2.0
 _DISAGREES = 0.10
+_FEW_IN_CONTROL = 3
 
 
 def flags(plate: Plate, assays: Sequence[QuantifiedAssay], results: pd.DataFrame) -> pd.DataFrame:
@@ -104,8 +105,7 @@ def _of_targets(assay: QuantifiedAssay, well: QuantifiedWell) -> Iterator[Flag]:
             yield well.name, target, "saturated", f"only {negatives} droplets without the target: dilute the sample"
         if positives >= _ENOUGH_POSITIVES and well.rain[t] > _MUCH_RAIN:
             yield well.name, target, "rain", f"{100 * well.rain[t]:.0f} % of the positives are rain"
-        limit = assay.limits.get(target)
-        if well.name in assay.group.controls and limit is not None and positives > max(3, limit.lob):
+        if well.name in assay.group.controls and positives > _FEW_IN_CONTROL:
             yield (
                 well.name,
                 target,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixsci.ddpcr.concentrations import Estimate, concentration, concentration_of
-from mixsci.ddpcr.merge import merge_rates, merge_wells
-from mixsci.ddpcr.plate import Plate, Well
+from mixsci.ddpcr.merge import Merged, merge_rates, merge_wells
+from mixsci.ddpcr.plate import Plate, Well, well_name
 from mixsci.ddpcr.ratios import copy_number, fractional_abundance, linkage, rate_correlation, ratio
 from mixsci.errors import DataError
 
@@ -51,7 +51,8 @@ OURS = (
     *("DropletVolume_nL", "PositivesInstrument", "ConcentrationInstrument", "QC"),
 )
 _WELL_UL = 20.0
-_ONE_SIGMA = 0.6827
+#: The level of the columns that end in 68, as the instrument has it.
+_ONE_SIGMA = 0.68
 #: Rates below this are none.
 _NO_RATE = 2e-9
 _PAIRS = ("Ch1+Ch2+", "Ch1+Ch2-", "Ch1-Ch2+", "Ch1-Ch2-")
@@ -81,7 +82,7 @@ def _rows(plate: Plate, assay: QuantifiedAssay, settings: Settings) -> list[dict
             row = _identity(plate, assay, well.name, t) | _counts(assay, well, t)
             row |= _concentration(wide[t], narrow[t], i, well, t, settings)
             row |= {
-                "Law": assay.law, "LawP": p_values[i], "Lambda": float(_corrected(well.rates.rates[t], settings)),
+                "Law": assay.law, "LawP": p_values[i], "Lambda": float(wide[t].value[i]) * settings.volume_nl / 1000.0,
                 "LambdaSE": errors[t][i], "RainFraction": well.rain[t], "Outliers": well.outliers,
                 "Threshold": well.thresholds[t], "Assay": assay.name,
             }  # fmt: skip
@@ -192,22 +193,26 @@ def _pairs(
     assay: QuantifiedAssay, wide: Sequence[Estimate], narrow: Sequence[Estimate], settings: Settings
 ) -> dict[str, Array]:
     """Ratio, abundance and linkage (W,) of two targets of the same droplets."""
-    none, second, first, both = np.array([well.states for well in assay.wells.values()]).T
+    states = np.array([well.states for well in assay.wells.values()])
+    columns = _pair(states, wide, settings, settings.level)
+    lower = _pair(states, narrow, settings, _ONE_SIGMA)
+    columns |= {f"{name}68": values for name, values in lower.items() if name.startswith("Poisson")}
+    ones = np.ones(len(states), dtype=int)
+    return columns | {"ReferenceAssayNumber": ones, "TargetAssayNumber": ones}
+
+
+def _pair(states: Array, found: Sequence[Estimate], settings: Settings, level: float) -> dict[str, Array]:
+    """Columns (W,) for droplets (W, 4) called for neither target, the second, the first and both."""
+    none, second, first, both = states.T
     way: dict[str, Any] = {"method": "instrument"}
     if settings.ci != "instrument":
         way = {"method": "mover", "correlation": rate_correlation(both, first, second, none)}
     columns: dict[str, Array] = {}
-    for suffix, (one, other), level in (("", wide, settings.level), ("68", narrow, _ONE_SIGMA)):
-        for name, verb in (("Ratio", ratio), ("FractionalAbundance", fractional_abundance)):
-            found = verb(one, other, level=level, **way)
-            columns |= {name: found.value} if not suffix else {}
-            columns |= {f"Poisson{name}Max{suffix}": found.high, f"Poisson{name}Min{suffix}": found.low}
-    linked = linkage(both, first, second, none, settings.volume_nl, level=settings.level)
-    ones = np.ones(len(both), dtype=int)
-    return columns | {
-        "Linkage": linked.value, "LinkageMax": linked.high, "LinkageMin": linked.low,
-        "ReferenceAssayNumber": ones, "TargetAssayNumber": ones,
-    }  # fmt: skip
+    for name, verb in (("Ratio", ratio), ("FractionalAbundance", fractional_abundance)):
+        value, low, high = verb(*found, level=level, **way)
+        columns |= {name: value, f"Poisson{name}Max": high, f"Poisson{name}Min": low}
+    linked = linkage(both, first, second, none, settings.volume_nl, level=level)
+    return columns | {"Linkage": linked.value, "LinkageMax": linked.high, "LinkageMin": linked.low}
 
 
 def _copies(
@@ -258,66 +263,72 @@ def merged_rows(
                 rows.append((sample, names, assay))
     made = []
     for number, (sample, names, assay) in enumerate(rows, start=1):
-        made += [_merged(results, f"M{number:02d}", sample, names, target, assay, settings) for target in assay.targets]
-    return (
-        pd.concat([results, pd.DataFrame(made).reindex(columns=results.columns)], ignore_index=True)
-        if made
-        else results
-    )
+        made += _merged_rows(results, f"M{number:02d}", sample, names, assay, settings)
+    if not made:
+        return results
+    return pd.concat([results, pd.DataFrame(made).reindex(columns=results.columns)], ignore_index=True)
+
+
+def _merged_rows(
+    results: pd.DataFrame, number: str, sample: str, names: list[str], assay: QuantifiedAssay, settings: Settings
+) -> list[dict[str, Any]]:
+    """A row for every target of wells merged, with what the targets say together."""
+    wells = [assay.wells[name] for name in names]
+    found = [_merge(assay, wells, t, settings) for t in range(len(assay.targets))]
+    rows = [
+        _merged_row(results, number, sample, names, target, each, settings)
+        for target, each in zip(assay.targets, found, strict=True)
+    ]
+    together: dict[str, Any] = {}
+    if len(found) == 2:
+        states = np.sum([well.states for well in wells], axis=0, keepdims=True)
+        parts = [Estimate(*(np.atleast_1d(part) for part in each.concentration)) for each in found]
+        together = {name: values[0] for name, values in _pair(states, parts, settings, settings.level).items()}
+    return [row | together for row in rows]
+
+
+def _merge(assay: QuantifiedAssay, wells: Sequence[QuantifiedWell], t: int, settings: Settings) -> Merged:
+    """One target of several wells; wells with no droplet left without it are merged by their counts."""
+    volume: dict[str, Any] = {"level": settings.level, "volume_sd_nl": settings.volume_sd_nl}
+    droplets = [well.accepted for well in wells]
+    numbers = [well.number for well in wells]
+    rate, low, high = (part[numbers] for part in _profile(assay, t, settings, settings.level))
+    if settings.ci == "profile" and np.isfinite(high).all():
+        return merge_rates(rate, low, high, droplets, settings.volume_nl, **volume)
+    ci = "exact" if settings.ci == "profile" else settings.ci
+    scatter = "instrument" if ci == "instrument" else "moments"
+    positives = [int(well.positives[t]) for well in wells]
+    cv = settings.droplet_cv
+    return merge_wells(positives, droplets, settings.volume_nl, ci, scatter=scatter, droplet_cv=cv, **volume)
 
 
 def _labels(results: pd.DataFrame, merge: str | Mapping[str, str]) -> dict[str, str]:
     """Well -> the group it is merged into."""
     if isinstance(merge, Mapping):
-        strangers = [str(well) for well in merge if well not in set(results["Well"])]
+        named = {well_name(well): str(group) for well, group in merge.items()}
+        strangers = [well for well in named if well not in set(results["Well"])]
         if strangers:
             raise DataError(f"merge names wells {', '.join(strangers)}; the results have none such")
-        return {str(well): str(group) for well, group in merge.items()}
+        return named
     if str(merge).lower() != "sample":
         raise DataError(f'merge must be None, "Sample" or a mapping well -> group; got {merge!r}')
     return dict(zip(results["Well"], results["Sample"].fillna("").astype(str), strict=True))
 
 
-def _merged(
-    results: pd.DataFrame,
-    number: str,
-    sample: str,
-    names: list[str],
-    target: str,
-    assay: QuantifiedAssay,
-    settings: Settings,
+def _merged_row(
+    results: pd.DataFrame, number: str, sample: str, names: list[str], target: str, found: Merged, settings: Settings
 ) -> dict[str, Any]:
     own = results[results["Well"].isin(names) & (results["Target"] == target)]
-    t = assay.targets.index(target)
-    wells = [assay.wells[name] for name in names]
-    droplets = [well.accepted for well in wells]
-    volume: dict[str, Any] = {"level": settings.level, "volume_sd_nl": settings.volume_sd_nl}
-    if settings.ci == "profile":
-        numbers = [well.number for well in wells]
-        rate, low, high = (part[numbers] for part in _profile(assay, t, settings, settings.level))
-        found = merge_rates(rate, low, high, droplets, settings.volume_nl, **volume)
-    else:
-        scatter = "instrument" if settings.ci == "instrument" else "moments"
-        positives = [int(well.positives[t]) for well in wells]
-        found = merge_wells(
-            positives,
-            droplets,
-            settings.volume_nl,
-            settings.ci,
-            scatter=scatter,
-            droplet_cv=settings.droplet_cv,
-            **volume,
-        )
     first = own.iloc[0]
+    kept = ("ExptType", "TargetType", "Target", "Assay", "Channel", "SampleType", "Law")
     sums = ("Positives", "Negatives", "AcceptedDroplets", "ExpectedPositives", "SeenPositives", "Outliers", *_PAIRS)
+    value = float(found.concentration.value)
     return {
-        **{name: first[name] for name in ("ExptType", "TargetType", "Target", "Assay", "Channel", "SampleType", "Law")},
+        **{name: first[name] for name in kept},
         **{name: own[name].sum() for name in sums if own[name].notna().any()},
-        "Well": number, "Sample": sample, "Status": "OK", "MergedWells": ",".join(names),
-        "Concentration": float(found.concentration.value),
-        "CopiesPer20uLWell": _WELL_UL * float(found.concentration.value),
-        "PoissonConfMax": float(found.concentration.high), "PoissonConfMin": float(found.concentration.low),
-        "TotalConfMax": float(found.total.high), "TotalConfMin": float(found.total.low),
-        "Lambda": float(found.concentration.value) * settings.volume_nl / 1000.0,
+        "Well": number, "Sample": sample, "Status": "OK", "MergedWells": ",".join(names), "Concentration": value,
+        "CopiesPer20uLWell": _WELL_UL * value, "PoissonConfMax": float(found.concentration.high),
+        "PoissonConfMin": float(found.concentration.low), "TotalConfMax": float(found.total.high),
+        "TotalConfMin": float(found.total.low), "Lambda": value * settings.volume_nl / 1000.0,
         "DropletVolume_nL": settings.volume_nl,
     }  # fmt: skip
