@@ -12,7 +12,7 @@ from mixsci.ddpcr.plate import Plate
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixsci.ddpcr.quantification import QuantifiedAssay, QuantifiedWell
+    from mixsci.ddpcr.quantified import QuantifiedAssay, QuantifiedWell
 
 Array = np.ndarray
 Flag = tuple[str, str, str, str]

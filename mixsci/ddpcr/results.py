@@ -16,7 +16,7 @@ from mixsci.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixsci.ddpcr.quantification import QuantifiedAssay, QuantifiedWell, Settings
+    from mixsci.ddpcr.quantified import QuantifiedAssay, QuantifiedWell, Settings
 
 Array = np.ndarray
 
