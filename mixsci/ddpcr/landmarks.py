@@ -177,8 +177,9 @@ def _positives(shifts: Array, spread: Array) -> tuple[Array, Array]:
     places = np.array([_COMPRESS * spread * np.sinh(peak.place) for peak in found]).reshape(-1, len(spread))
     far = (np.abs(places) > _AROUND * spread).any(axis=1) & (places > -_AROUND * spread).all(axis=1)
     places = places[far]
-    owner = _nearest_place(squeezed, np.arcsinh(np.vstack([np.zeros(len(spread)), places]) / (_COMPRESS * spread)))
-    masses = np.bincount(owner[owner > 0] - 1, minlength=len(places)).astype(float)
+    outside = squeezed[(np.abs(shifts) > _AROUND * spread).any(axis=1)]
+    owner = _nearest_place(outside, np.arcsinh(places / (_COMPRESS * spread)))
+    masses = np.bincount(owner[owner >= 0], minlength=len(places)).astype(float)
     order = np.argsort(-masses)[:_MOST_PEAKS]
     order = order[masses[order] >= _FEWEST_IN_PEAK]
     return places[order], masses[order]

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixsci.ddpcr.landmarks import Landmarks
 from mixsci.ddpcr.laws import Request, Scheme, Target, on_channel
+from mixsci.errors import DataError
 
 Array = np.ndarray
 
@@ -59,9 +60,18 @@ class Placed:
 
 
 def candidates(request: Request, marks: Landmarks, channels: tuple[str, ...]) -> list[Placed]:
-    """Schemes that fit a request, placed on the populations of a plate, the most telling first."""
+    """Schemes that fit a request, placed on the populations of a plate, the most telling first.
+
+    Raises:
+        DataError: fewer populations in the plane of two channels than targets asked for.
+    """
     found = [placed for steps, scheme, unseen in _proposals(request, marks, channels)
              for placed in [_explain(scheme, steps, marks, unseen)]]  # fmt: skip
+    if not found:
+        raise DataError(
+            f'law="{request.plane}" needs as many positive populations as targets; {len(marks.places)} were found: add '
+            "positive controls, or ask for fewer targets"
+        )
     best: dict[str, Placed] = {}
     for placed in sorted(found, key=lambda each: each.cost):
         best.setdefault(_key(placed.scheme), placed)
