@@ -40,7 +40,8 @@ def main() -> int:
         command = [sys.executable, "-c", WORK, str(Path(folder) / "plate"), str(Path(folder) / "results.csv")]
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     memory = "unknown" if found["mb"] is None else f"{found['mb']:.0f} MB"
-    print(f"96 wells x 16,000 droplets x 2 channels: {found['all']:.1f} s (reading {found['read']:.1f} s), peak {memory}")
+    seconds = f"{found['all']:.1f} s (reading {found['read']:.1f} s)"
+    print(f"96 wells x 16,000 droplets x 2 channels: {seconds}, peak {memory}")
     return int(found["all"] > SECONDS or (found["mb"] or 0.0) > MEGABYTES)
 
 

@@ -21,6 +21,8 @@ Array = np.ndarray
 WIDER = {"core": 1.0, "tail": 9.0, "shoulder": 2.25, "skirt": 6.0}
 #: ... and how far they lean, in units of one shift that all populations share.
 LEAN = {"core": 0.0, "tail": 0.0, "shoulder": 1.0, "skirt": 2.5}
+#: What the next locus on a dye takes of another target's signal, beside the one before it.
+_COMPETITION = 0.75
 #: Steps of a rain path lie at most so many standard deviations of the negatives apart, as far as they suffice ...
 _STEP = 2.5
 _MOST_STEPS = {1: 40, 2: 16}
@@ -124,7 +126,9 @@ class Layout:
         for t, bends in enumerate(self.bends):
             if np.isnan(self.guessed[t]).any():
                 columns += [comb(self.scheme.states[:, t], power) for power in range(1, bends + 1)]
-        columns += [self.scheme.states[:, t] * self.scheme.states[:, u] for t, u in self.pairs]
+        # Each further lit locus takes less from another target's signal than the one before.
+        dimmed = (1.0 - _COMPETITION**self.scheme.states) / (1.0 - _COMPETITION)
+        columns += [dimmed[:, t] * dimmed[:, u] for t, u in self.pairs]
         return np.stack(columns, axis=-1).astype(float)
 
     def means(self) -> Ladder:
