@@ -1,4 +1,4 @@
-"""What a user does first, with the package as it is installed: import, fit gaps and errors, ask, save and load."""
+"""What a user does first with the package as it is installed: fit gaps and errors, ask, save, load, quantify."""
 
 import tempfile
 from pathlib import Path
@@ -33,4 +33,11 @@ seen = np.isfinite(x).any(axis=1)
 half = labels[:200][seen[:200]]
 assert max(np.mean(half == 0), np.mean(half == 1)) > 0.95
 
-print(f"mixsci {mx.__version__} of {Path(mx.__file__).parent} fits, asks, saves and loads")
+made = mx.ddpcr.simulate_plate([0.1, 1.0], n_droplets=4000, controls=1, rng=1)
+with tempfile.TemporaryDirectory() as folder:
+    q = mx.ddpcr.quantify(mx.ddpcr.read_plate(made.write(Path(folder) / "plate")))
+    files = q.write(Path(folder) / "quantified")
+    assert all(file.stat().st_size for file in files)
+assert np.allclose(q.results["Lambda"], [0.1, 1.0, 0.0], rtol=0.15), q.results["Lambda"]
+
+print(f"mixsci {mx.__version__} of {Path(mx.__file__).parent} fits, asks, saves, loads and quantifies")

@@ -41,6 +41,7 @@ _MODULES = {
     "covariances": "mixsci.engine.model.covariances",
     "prior": "mixsci.engine.model.priors",
     "compat": "mixsci.compat",
+    "ddpcr": "mixsci.ddpcr",
     "plot": "mixsci.plot",
     "simulate": "mixsci.simulate",
 }
@@ -48,6 +49,7 @@ _MODULES = {
 __all__ = ["__version__", *_PUBLIC, *_MODULES]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
+    from mixsci import compat as compat, ddpcr as ddpcr, plot as plot, simulate as simulate
     from mixsci.engine import noise as noise
     from mixsci.engine.em.archive import load as load
     from mixsci.engine.em.fit import fit as fit

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import mixsci as mx
-from mixsci import report, tables
+from mixsci import ddpcr, report, tables
 from mixsci.cli import app
 from mixsci.engine.em.state import Outcome
 from tests.conftest import ROOT
@@ -353,16 +353,31 @@ def test_info_shows_what_was_fitted(tmp_path, table):
     assert json.loads(run("info", tmp_path / "model.json", "--json").stdout)["columns"] == ["a", "b"]
 
 
-def test_demo_recovers_its_stream(tmp_path):
+def test_demo_finds_what_it_simulated(tmp_path):
     done = run("demo", "--out", tmp_path / "demo", "--json")
     assert done.exit_code == 0, done.output
-    means = [list(component["mean"].values()) for component in json.loads(done.stdout)["components"]]
+    found = json.loads(done.stdout)
+    means = [list(component["mean"].values()) for component in found["stars"]["components"]]
     stream = min(means, key=lambda mean: abs(mean[2] - 142.0))
     assert stream == pytest.approx([-2.7, -1.35, 142.0], abs=4.0)
     assert stream[:2] == pytest.approx([-2.7, -1.35], abs=0.06)
-    written = {path.name for path in (tmp_path / "demo").iterdir()}
-    assert written == {"stars.csv", "components.csv", "model.json", "picture.png", "report.html", "rows.csv"}
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "demo" / "stars.csv"), pd.read_csv(STARS), atol=2e-3)
+    truth = ddpcr.small_plate(rng=1).truth.set_index(["Well", "Target"])
+    results = pd.DataFrame(found["ddpcr"]["results"]).set_index(["Well", "Target"])
+    assert list(results.index) == list(truth.index)
+    held = (results["PoissonConfMin"] <= truth["Concentration"]) & (truth["Concentration"] <= results["PoissonConfMax"])
+    assert held.sum() >= 14
+    assert (results["Concentration"].xs("A07") == 0).all()
+
+
+def test_demo_writes_a_folder_for_each_science(tmp_path):
+    done = run("demo", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    stars = {path.name for path in (tmp_path / "stars").iterdir()}
+    assert stars == {"stars.csv", "components.csv", "model.json", "picture.png", "report.html", "rows.csv"}
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "stars" / "stars.csv"), pd.read_csv(STARS), atol=2e-3)
+    assert {path.name for path in (tmp_path / "ddpcr").iterdir()} == {"plate", *WRITTEN}
+    assert {path.name for path in tmp_path.iterdir()} == {"stars", "ddpcr"}
+    assert re.search(r"^well +sample +target +truth +copies/µL", done.stdout, re.MULTILINE)
 
 
 def test_warmup_goes_through_every_kernel(monkeypatch):
@@ -381,14 +396,264 @@ def test_simulated_stars_are_those_of_the_seed(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "s.csv"), mx.simulate.star_catalogue(20, rng=5))
 
 
-def test_the_commands_of_the_docs_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["cli.md", "choose.md", "ddpcr.md"])
+def test_the_commands_of_the_docs_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    pages = [(ROOT / "docs" / name).read_text("utf-8") for name in ("cli.md", "choose.md")]
-    commands = re.findall(r"^mixsci (.+)$", "\n".join(pages), re.MULTILINE)
-    assert len(commands) >= 6
+    commands = re.findall(r"^mixsci ([^#\n]+)", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)
+    assert len(commands) >= 2
     pd.read_csv(STARS).to_csv("catalogue.csv", index=False)
     for command in commands:
         assert run(*shlex.split(command)).exit_code == 0, command
+
+
+# --- plates of droplets ----------------------------------------------------------------------------------------------
+
+#: What a quantified plate is written as.
+WRITTEN = {"results.csv", "qc.csv", "dmiqe.csv", "model.json", "droplets", "wells", "plate.png", "report.html"}
+
+
+@pytest.fixture
+def plate(tmp_path):
+    """The folder of a small plate: three wells and a control, one target."""
+    folder = tmp_path / "plate"
+    rates = ("--rates", "0.05,0.5,0.5", "--droplets", "1500", "--controls", "1")
+    assert run("simulate", "ddpcr", "-o", folder, *rates).exit_code == 0
+    return folder
+
+
+def quantified(*arguments):
+    """Everything a command found; what is no JSON, such as NaN, is an error."""
+    done = run("ddpcr", "quantify", *arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout, parse_constant=pytest.fail)
+
+
+@pytest.mark.floors
+def test_a_plate_prints_one_line_for_each_well_and_target(plate):
+    done = run("ddpcr", "quantify", plate)
+    assert done.exit_code == 0, done.output
+    head, _, *lines = done.stdout.splitlines()
+    assert re.fullmatch("well +sample +target +copies/µL +95 % interval +positives +droplets +flags *", head)
+    results = ddpcr.quantify(ddpcr.read_plate(plate)).results
+    for line, row in zip(lines, results.itertuples(), strict=False):
+        words = line.split()
+        assert words[0] == row.Well
+        assert words[-4:-2] == [str(row.Positives), str(row.AcceptedDroplets)]
+        low, high = float(words[-7]), float(words[-5])
+        assert (low, high) == pytest.approx((row.PoissonConfMin, row.PoissonConfMax), abs=(high - low) / 15)
+    assert lines[4] == "Target: law binary, 4 wells, controls A04"
+    assert lines[5].startswith("Target: limit of blank")
+
+
+def test_a_plate_as_json_is_what_quantify_finds(plate):
+    found = quantified(plate, "--ci", "exact", "--level", "0.9", "--volume", "0.75", "--volume-sd", "0.02")
+    q = ddpcr.quantify(ddpcr.read_plate(plate, 0.75), ci="exact", level=0.9, volume_sd_nl=0.02)
+    results = pd.DataFrame(found["results"])
+    assert list(results) == list(q.results)
+    for name in ("Concentration", "PoissonConfMin", "PoissonConfMax", "Lambda", "Positives"):
+        np.testing.assert_array_equal(results[name], q.results[name])
+    assert [row["Flag"] for row in found["qc"]] == list(q.qc["Flag"])
+    assert (found["ci"], found["level"], found["droplet_volume_nl"], found["files"]) == ("exact", 0.9, 0.75, [])
+    law = {"targets": ["Target"], "channels": ["Ch1"], "law": "binary"}
+    assert found["assays"] == [law | {"wells": ["A01", "A02", "A03", "A04"], "controls": ["A04"]}]
+
+
+def test_a_plate_is_written_and_its_results_are_not_read_again(plate):
+    out = plate / "deep" / "quantified"
+    first = quantified(plate, "-o", out)
+    assert {path.name for path in out.iterdir()} == WRITTEN
+    assert {str(path) for path in out.rglob("*.*") if path.is_file()} == set(first["files"])
+    results = pd.read_csv(out / "results.csv")
+    np.testing.assert_allclose(results["Concentration"], [row["Concentration"] for row in first["results"]])
+    second = quantified(plate, "-o", out)
+    assert second == first
+
+
+def test_pictures_can_be_left_out(plate, tmp_path):
+    done = run("ddpcr", "quantify", plate, "-o", tmp_path / "out", "--no-pictures")
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN - {"wells", "plate.png", "report.html"}
+    files = "results.csv, qc.csv, dmiqe.csv, model.json, droplets/ (4 files)"
+    assert done.stdout.splitlines()[-1] == f"wrote {tmp_path / 'out'}: {files}"
+
+
+def test_quantify_may_be_left_out(plate):
+    assert run("ddpcr", plate).stdout == run("ddpcr", "quantify", plate).stdout
+    assert run("ddpcr", "--ntc", "A04", plate).exit_code == 0
+
+
+def test_controls_targets_and_channels_are_those_asked_for(tmp_path):
+    run("simulate", "ddpcr", "-o", tmp_path, "--rates", "0.3,0", "--rates", "0.6", "--droplets", "1000")
+    found = quantified(
+        tmp_path, "--ntc", "a2, A06", "--targets", "Ch2=RPP30,Ch1=BRAF", "--law", "Ch1=binary,Ch2=binary"
+    )
+    assert found["assays"][0]["targets"] == ["BRAF", "RPP30"]
+    assert found["assays"][0]["controls"] == ["A02", "A06"]
+    one = quantified(tmp_path, "--channels", "Ch2", "--targets", "RPP30")
+    assert one["assays"][0]["channels"] == ["Ch2"]
+    assert {row["Target"] for row in one["results"]} == {"RPP30"}
+
+
+def test_replicates_are_merged_and_copies_counted(tmp_path):
+    run("simulate", "ddpcr", "-o", tmp_path, "--rates", "0.6,0.6", "--rates", "0.2", "--droplets", "2000")
+    asked = ("--merge", "sample", "--reference", "Target 2", "--law", "binary")
+    done = run("ddpcr", "quantify", tmp_path, *asked)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"copies +95 % interval +flags", done.stdout.splitlines()[0])
+    merged = next(line for line in done.stdout.splitlines() if line.startswith("M01"))
+    assert merged.split()[:5] == ["M01", "Sample", "1", "Target", "1"]
+    row = quantified(tmp_path, *asked, "--reference-copies", "1")["results"][0]
+    assert row["CNV"] == pytest.approx(3.0, rel=0.15)
+
+
+def test_a_sheet_of_samples_and_a_table_of_unknown_origin(tmp_path):
+    rng = np.random.default_rng(0)
+    made = ddpcr.simulate_plate([0.2, 0.0], n_droplets=800, controls=0, rng=rng).plate
+    droplets = [pd.DataFrame({"pos": well.name, "FAM": well.amplitudes[:, 0]}) for well in made.wells.values()]
+    pd.concat(droplets).to_csv(tmp_path / "droplets.csv", index=False)
+    pd.DataFrame({"Well": ["A01", "A02"], "Sample": ["tumour", "water"], "SampleType": ["Unknown", "NTC"]}).to_csv(
+        tmp_path / "sheet.csv", index=False
+    )
+    where = ("--columns", "Ch1=FAM, well=pos", "--samples", tmp_path / "sheet.csv")
+    found = quantified(tmp_path / "droplets.csv", *where)
+    assert [row["Sample"] for row in found["results"]] == ["tumour", "water"]
+    assert found["assays"][0]["controls"] == ["A02"]
+
+
+def test_a_broken_well_is_a_note_and_the_others_have_results(plate):
+    file = plate / "simulated_A02_Amplitude.csv"
+    file.write_bytes(file.read_bytes()[:200])
+    done = run("ddpcr", "quantify", plate)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"^note: .*simulated_A02_Amplitude.csv", done.stderr, re.MULTILINE)
+    assert re.search(r"^A02 .*no call", done.stdout, re.MULTILINE)
+    assert re.search(r"^A03 +Sample 2 +Target +\d", done.stdout, re.MULTILINE)
+    found = quantified(plate)
+    assert [row["Concentration"] is None for row in found["results"]] == [False, True, False, False]
+    assert len(found["problems"]) == 1
+
+
+def test_flags_are_notes_and_said_once_where_many_wells_share_them(plate):
+    notes = run("ddpcr", "quantify", plate).stderr.splitlines()
+    assert all(line.startswith("note: ") for line in notes)
+    few = [line for line in notes if "few droplets" in line]
+    assert len(few) == 1
+    assert few[0].startswith("note: few droplets in 4 wells, A01 to A04; in A01: ")
+
+
+def test_progress_shows_in_a_terminal_alone(plate, monkeypatch):
+    quiet = run("ddpcr", "quantify", plate)
+    assert "droplets" in quiet.stderr
+    assert "counting" not in quiet.stderr
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    loud = run("ddpcr", "quantify", plate)
+    assert "counting droplets" in loud.stderr
+    assert "counting droplets" not in loud.stdout
+
+
+def test_a_narrow_terminal_cuts_nothing(plate, monkeypatch):
+    wide = run("ddpcr", "quantify", plate).stdout
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "30")
+    narrow = run("ddpcr", "quantify", plate).stdout
+    assert re.sub(r"\x1b\[[0-9;]*m", "", narrow) == wide
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--law", "silly"), ("law must be", "'silly'")),
+        (("--law", "Ch3=binary"), ("Ch3", "Ch1")),
+        (("--law", "linked"), ("two channels",)),
+        (("--ntc", "B07"), ("B07", "A01, A02, A03, A04")),
+        (("--ntc", "tube 3"), ("such as A01", "'tube 3'")),
+        (("--channels", "Ch2"), ("Ch1", "got Ch2")),
+        (("--targets", "A,B"), ("1 different names", "A, B")),
+        (("--targets", "Ch1="), ("--targets", "Ch1=FAM")),
+        (("--columns", "FAM"), ("--columns", "'FAM'")),
+        (("--reference", "RPP30"), ("Target", "'RPP30'")),
+        (("--volume", "0"), ("volume", "0.0")),
+        (("--volume-sd", "-1"), ("volume_sd_nl", "-1")),
+        (("--level", "95"), ("level", "0.95")),
+        (("--samples", "none.csv"), ("none.csv",)),
+    ],
+)  # fmt: skip
+def test_settings_that_a_plate_cannot_have_are_one_line(plate, options, words):
+    assert_refused(run("ddpcr", "quantify", plate, *options), *words)
+
+
+def test_folders_that_hold_no_plate_are_one_line(tmp_path, plate):
+    assert_refused(run("ddpcr", "quantify", tmp_path / "none"), "none")
+    assert_refused(run("ddpcr", tmp_path / "none"), "none")
+    assert_refused(run("ddpcr", "quantify", tmp_path), "must hold files of droplets")
+    (tmp_path / "file").write_text("")
+    assert_refused(run("ddpcr", "quantify", plate, "-o", tmp_path / "file"), str(tmp_path / "file"))
+    assert not list(plate.glob("results*"))
+
+
+@pytest.mark.parametrize("below", ["", "droplets"])
+def test_a_plate_is_not_written_over(plate, below):
+    folder = plate.rename(plate.parent / "droplets")
+    out = folder if not below else folder.parent
+    before = {path: path.read_bytes() for path in folder.rglob("*.csv")}
+    assert_refused(run("ddpcr", "quantify", folder, "-o", out), "--out must not be the folder that is read")
+    assert {path: path.read_bytes() for path in folder.rglob("*.csv")} == before
+
+
+def test_simulated_plates_are_those_of_the_seed(tmp_path):
+    assert run("simulate", "ddpcr", "-o", tmp_path / "one", "--seed", "5").exit_code == 0
+    ddpcr.small_plate(rng=5).write(tmp_path / "other")
+    assert folder_of(tmp_path / "one") == folder_of(tmp_path / "other")
+    arguments = ("--rates", "0.1,0.2", "--rates", "0.6", "--droplets", "300", "--controls", "1", "--rain", "0.1")
+    done = run("simulate", "ddpcr", "-o", tmp_path / "more", *arguments)
+    assert done.exit_code == 0, done.output
+    rates = {"Target 1": [0.1, 0.2], "Target 2": 0.6}
+    made = ddpcr.simulate_plate(rates, n_droplets=300, controls=1, rain=0.1, rng=1)
+    made.write(tmp_path / "same")
+    assert folder_of(tmp_path / "more") == folder_of(tmp_path / "same")
+    assert done.stdout == f"wrote {tmp_path / 'more'}: 3 wells, {sum(map(len, made.plate.wells.values()))} droplets\n"
+
+
+def folder_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--rates", "0.1,much"), ("--rates", "'much'")),
+        (("--rates", ","), ("rates",)),
+        (("--rates", "30"), ("from 0 to 20",)),
+        (("--rates", "0.1,0.2", "--rates", "0.1,0.2,0.3"), ("rates",)),
+        (("--rates", "0.1", "--rain", "2"), ("rain",)),
+        (("--rates", "1", "--rates", "1", "--rates", "1", "--rates", "1"), ("4 targets",)),
+    ],
+)
+def test_plates_that_cannot_be_simulated_are_one_line(tmp_path, options, words):
+    assert_refused(run("simulate", "ddpcr", "-o", tmp_path / "plate", *options), *words)
+    assert not (tmp_path / "plate").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ddpcr",),
+        ("ddpcr", "quantify"),
+        ("ddpcr", "plate", "--ci", "narrow"),
+        ("ddpcr", "plate", "--level", "high"),
+        ("ddpcr", "plate", "--merge", "all"),
+        ("ddpcr", "plate", "--law"),
+        ("simulate", "ddpcr"),
+        ("simulate", "ddpcr", "-o", "plate", "--droplets", "100"),
+        ("simulate", "ddpcr", "-o", "plate", "--rates", "1", "--controls", "-1"),
+    ],
+)
+def test_a_wrong_command_on_plates_ends_with_2(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 # --- as a process ----------------------------------------------------------------------------------------------------
@@ -404,7 +669,7 @@ def process(*arguments):
 def test_help_loads_nothing_heavy():
     done = process("--help")
     assert done.returncode == 0
-    for command in ("fit", "info", "demo", "warmup", "simulate"):
+    for command in ("fit", "info", "demo", "warmup", "simulate", "ddpcr"):
         assert re.search(rf"^\W*{command}\b", done.stdout, re.MULTILINE)
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert not loaded & {"pandas", "scipy", "numba", "matplotlib", "astropy", "sklearn", "jinja2"}
@@ -438,3 +703,15 @@ def test_a_real_catalogue_with_lacking_errors_is_refused(real_data):
     assert len(lacking) == 23
     rows = "rows " + ", ".join(str(row) for row in lacking[:5])
     assert_refused(run("fit", path, *SAGITTARIUS), "vlos: 23", rows, "--missing-error gap")
+
+
+def test_a_real_plate_brings_along_what_the_instrument_found(real_data):
+    folder = real_data / "ddpcr" / "podcall_vim_4plex"
+    found = quantified(folder, "--law", "Ch1=binary,Ch2=multiplex:4")
+    results = pd.DataFrame(found["results"]).set_index(["Well", "Target"])
+    assert found["assays"][0]["controls"] == ["H05"]
+    assert found["problems"] == []
+    assert results["PositivesInstrument"].loc[:, "VIM"].tolist() == [2739, 670, 59, 1727, 0]
+    assert results["ConcentrationInstrument"].loc[:, "VIM"].tolist() == [186.0, 47.5, 5.9, 173.0, 0.0]
+    assert results["Positives"].loc["H05"].tolist() == [0, 0]
+    assert list(results["Sample"].loc[:, "VIM"]) == ["SW1463", "SW403", "SW480", "IVDZ_bisulf", "NTC"]

@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from mixsci import ddpcr
+from mixsci.ddpcr import formats
 from tests.conftest import ROOT
 
 
@@ -38,3 +40,21 @@ def test_a_structure_added_as_the_docs_say_is_fitted():
     assert (covariance[:2, 2] == 0).all()
     assert covariance[0, 1] != 0
     assert fit.n_free == 3 + 4
+
+
+def test_a_reader_added_as_the_docs_say_reads_a_file(tmp_path, monkeypatch):
+    names = run_examples("docs/extend/ddpcr-format.md")
+    monkeypatch.setitem(formats.READERS, "Fluo 9 droplets", names["READER"])
+    rows = [f"{i},{-i / 4},{i + 0.5}" for i in range(60)]
+    (tmp_path / "Run_B03_Amplitude.csv").write_text("\n".join(["n,fluo HEX,fluo FAM", *rows]))
+    well = ddpcr.read_plate(tmp_path).wells["B03"]
+    assert well.channels == ("Ch1", "Ch2")
+    np.testing.assert_array_equal(well.amplitudes, [[i + 0.5, -i / 4] for i in range(60)])
+
+
+def test_the_plate_of_the_docs_is_quantified_and_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ddpcr.small_plate(rng=1).write("plate")
+    q = run_examples("docs/ddpcr.md")["q"]
+    assert len(q.results) == 16
+    assert (tmp_path / "quantified" / "results.csv").exists()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
@@ -42,10 +43,14 @@ FLOORS = (
 )
 SCIENCES = ("mixsci.cells", "mixsci.stars", "mixsci.ddpcr")
 
-# Three doors may open upwards inside their body: (module, function) -> module.
+# A few doors may open upwards inside their body: (module, function) -> module.
 DOORS = {
     ("mixsci.engine.inference.select", "Selection.plot"): "mixsci.plot",
     ("mixsci.engine.em.result", "Fit.plot"): "mixsci.plot",
+    ("mixsci.ddpcr.quantified", "Quantification.plot_plate"): "mixsci.ddpcr.plot",
+    ("mixsci.ddpcr.quantified", "Quantification.plot_well"): "mixsci.ddpcr.plot",
+    ("mixsci.ddpcr.quantified", "Quantification.report"): "mixsci.ddpcr.report",
+    ("mixsci.ddpcr.quantified", "Quantification.write"): "mixsci.ddpcr.write",
 }
 
 # Libraries with one home each.
@@ -73,6 +78,7 @@ KERNEL_LIBRARIES = {"numpy", "numba", "scipy"}
 MOST_LINES, MOST_ARGUMENTS = 60, 14
 SIGNATURES_OF_OTHERS = {
     "mixsci.compat:extreme_deconvolution",  # the signature of the C package, argument by argument
+    "mixsci.cli.plates:quantify",  # an argument for every option of the command
     "mixsci.estimators:GaussianMixture.__init__",  # scikit-learn's arguments and ours
     "mixsci.estimators:BayesianGaussianMixture.__init__",  # the same
 }
@@ -336,8 +342,21 @@ def seconds_to_import() -> float:
     return int(re.search(r"\|\s*(\d+) \| mixsci$", report, re.MULTILINE).group(1)) / 1e6
 
 
-def test_import_loads_numpy_only():
-    assert not (loaded_by("import mixsci") - loaded_by("pass")) & HEAVY
+@pytest.mark.parametrize("package", ["mixsci", "mixsci.ddpcr"])
+def test_import_loads_numpy_only(package):
+    assert not (loaded_by(f"import {package}") - loaded_by("pass")) & HEAVY
+
+
+@pytest.mark.parametrize("package", ["mixsci", "mixsci.ddpcr"])
+def test_public_names_are_found_when_asked_for(package):
+    face = importlib.import_module(package)
+    assert dir(face) == sorted(face.__all__)
+    assert all(hasattr(face, name) for name in face.__all__)
+    # A submodule takes the place of a function of its name as soon as it is imported.
+    namesakes = [name for name in face.__all__ if f"{package}.{name}" in modules()]
+    assert all(isinstance(getattr(face, name), ModuleType) for name in namesakes)
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
+        _ = face.nothing
 
 
 def test_import_takes_less_than_300_ms_beyond_numpy():

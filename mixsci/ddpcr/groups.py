@@ -35,10 +35,12 @@ class Group:
 
     def names(self, channels: Sequence[int | None]) -> list[str]:
         """Names for targets along these channels (None: in the plane, by rising angle from the first channel)."""
+        aside = [target for where, target in self.named if where not in self.channels and target]
+        if len(self.channels) == len(channels) == len(aside) == len(self.named) == 1:
+            return aside
         along = {channel: [target for where, target in self.named if where == channel] for channel in self.channels}
         if all(channel is not None for channel in channels):
             return _distinct([" + ".join(along[self.channels[c]]) or self.channels[c] for c in channels])  # type: ignore[index]
-        aside = [target for where, target in self.named if where not in self.channels and target]
         ordered = [*along[self.channels[0]], *aside, *along[self.channels[-1]]]
         return ordered if len(ordered) == len(channels) else [f"Target {t + 1}" for t in range(len(channels))]
 
@@ -152,7 +154,7 @@ def _channels(well: Well, channels: Sequence[str] | None) -> tuple[str, ...]:
     if len(used) > 2:
         raise DataError(
             f"one or two channels are fitted together; well {well.name} has {', '.join(used)}: "
-            f'choose them, channels=("{used[0]}", "{used[1]}")'
+            f"choose two of them, such as {used[0]} and {used[1]}"
         )
     return used
 

@@ -117,8 +117,12 @@ def _of_targets(assay: QuantifiedAssay, well: QuantifiedWell) -> Iterator[Flag]:
 def _against_instrument(results: pd.DataFrame) -> Iterator[Flag]:
     """Wells where the instrument's own concentration lies outside our interval and far from our value."""
     columns = ("Well", "Target", "ConcentrationInstrument", "Concentration", "PoissonConfMin", "PoissonConfMax")
-    for well, target, theirs, ours, low, high in zip(*(results[name] for name in columns), strict=True):
-        if np.isfinite([theirs, ours]).all() and not low <= theirs <= high and abs(theirs - ours) > _DISAGREES * ours:
+    droplets = results["AcceptedDroplets"] * results["DropletVolume_nL"] / 1000.0
+    for *row, volume_ul in zip(*(results[name] for name in columns), droplets, strict=True):
+        well, target, theirs, ours, low, high = row
+        if not np.isfinite([theirs, ours]).all() or low <= theirs <= high:
+            continue
+        if abs(theirs - ours) > max(_DISAGREES * ours, _FEW_IN_CONTROL / volume_ul):
             yield (
                 str(well),
                 str(target),

@@ -66,7 +66,7 @@ def table(plate: Plate, assays: Sequence[QuantifiedAssay], settings: Settings) -
     rows += [_problem_row(well) for well in plate.wells.values() if well.problem]
     order = {name: i for i, name in enumerate(plate.wells)}
     rows.sort(key=lambda row: order[row["Well"]])
-    return pd.DataFrame(rows).reindex(columns=[*QUANTASOFT, *OURS])
+    return pd.DataFrame(rows).reindex(columns=[*QUANTASOFT, *OURS]).astype({"AboveLoB": "boolean"})
 
 
 def _rows(plate: Plate, assay: QuantifiedAssay, settings: Settings) -> list[dict[str, Any]]:

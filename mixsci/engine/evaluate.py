@@ -106,7 +106,9 @@ def _parameters(mixture: Mixture, *, known: bool) -> Parameters:
         weights = np.vstack([weights, mixture.pooled_weights])
     share = 1.0 if mixture.background is None else 1.0 - mixture.background.weight
     with np.errstate(divide="ignore"):
-        return Parameters(np.log(weights) + np.log(share), mixture.means, mixture.covariances)
+        # One memory layout: another one would be compiled for again.
+        means, covariances = np.ascontiguousarray(mixture.means), np.ascontiguousarray(mixture.covariances)
+        return Parameters(np.log(weights) + np.log(share), means, covariances)
 
 
 def _rows(mixture: Mixture, block: Observations, codes: Array | None) -> Rows:

@@ -1,0 +1,63 @@
+"""The commands that write simulated data whose truth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mixsci.cli.console import Seed, listed, say
+from mixsci.errors import DataError
+
+
+def stars(
+    out: Annotated[Path, typer.Option("-o", "--out", help="CSV file to write.")],
+    *,
+    rows: Annotated[int, typer.Option("-n", "--rows", min=1, help="Number of stars.")] = 1000,
+    seed: Seed = 1,
+) -> None:
+    """A star catalogue with errors and gaps, as CSV, with the population of each star."""
+    from mixsci.simulate import star_catalogue
+
+    star_catalogue(rows, rng=seed).to_csv(out, index=False)
+    say(f"wrote {out}: {rows} stars")
+
+
+def ddpcr(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
+    *,
+    rates: Annotated[
+        list[str] | None,
+        typer.Option(help="Copies per droplet in each well, 0.002,0.02,0.2; once for each target, up to three times."),
+    ] = None,
+    droplets: Annotated[int | None, typer.Option(min=1, help="Droplets in a well, with --rates: 16000.")] = None,
+    controls: Annotated[int | None, typer.Option(min=0, help="Wells without template, with --rates: 4.")] = None,
+    rain: Annotated[float | None, typer.Option(help="Share of rain, with --rates: 0.02.")] = None,
+    seed: Seed = 1,
+) -> None:
+    """A ddPCR plate as the instrument exports it, with its truth; without --rates a mutant beside its wild type."""
+    from mixsci.ddpcr.simulate import simulate_plate, small_plate
+
+    asked = {"n_droplets": droplets, "controls": controls, "rain": rain}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if given and not rates:
+        raise typer.BadParameter("--droplets, --controls and --rain go with --rates: give the copies per droplet too")
+    made = simulate_plate(_rates(rates), rng=seed, **given) if rates else small_plate(rng=seed)
+    made.write(out)
+    say(f"wrote {out}: {len(made.plate.wells)} wells, {sum(map(len, made.plate.wells.values()))} droplets")
+
+
+def _rates(texts: list[str]) -> dict[str, list[float]] | list[float]:
+    """Copies per droplet of each target; one number holds for every well."""
+    numbers = [[_number(part) for part in listed(text)] for text in texts]
+    if len(numbers) == 1:
+        return numbers[0]
+    return {f"Target {t + 1}": column for t, column in enumerate(numbers)}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(f"--rates must hold numbers such as 0.002,0.02,0.2; got {text!r}") from None
