@@ -102,24 +102,43 @@ def as_html(fit: Fit, obs: Observations, *, title: str, picture: bytes | None = 
         title: what the page is called.
         picture: PNG of the mixture; None = drawn now.
     """
-    from jinja2 import Environment
-
-    from mixsci import __version__
-
     history = plot.as_png(plot.plot_history(fit, ax=plot.blank()[0, 0]))
-    page = Environment(autoescape=True).from_string(_PAGE)
-    return page.render(
+    return render(
+        _PAGE,
         title=title,
-        version=__version__,
         fit=fit,
         sentence=fit.outcome.value,
         components=[_component(fit, k) for k in range(fit.mixture.n_components)],
         names=names_of(fit),
         columns=_columns(obs),
         colors=plot.PALETTE,
-        picture=_embedded(draw(fit, obs) if picture is None else picture),
-        history=_embedded(history),
+        picture=embedded(draw(fit, obs) if picture is None else picture),
+        history=embedded(history),
     )
+
+
+def render(page: str, *, title: str, **values: Any) -> str:
+    """An HTML page that needs nothing beside it; every value in it is escaped.
+
+    Args:
+        page: a Jinja template that extends "skeleton" and fills its blocks `body` and, with rules of its own, `style`.
+        title: what the page is called.
+        values: what else the template names.
+    """
+    from jinja2 import DictLoader, Environment, StrictUndefined
+
+    from mixsci import __version__
+
+    templates = DictLoader({"skeleton": _SKELETON, "page": page})
+    environment = Environment(
+        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page").render(title=title, version=__version__, **values)
+
+
+def embedded(png: bytes) -> str:
+    """A picture as the source of an <img>."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def plus_minus(mean: float, sd: float) -> str:
@@ -166,11 +185,7 @@ def _columns(obs: Observations) -> list[dict[str, Any]]:
     ]
 
 
-def _embedded(png: bytes) -> str:
-    return base64.b64encode(png).decode("ascii")
-
-
-_PAGE = """<!doctype html>
+_SKELETON = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -189,9 +204,17 @@ _PAGE = """<!doctype html>
   .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .4em; }
   pre { background: #f5f5f5; padding: .7rem .9rem; overflow-x: auto; }
   details { margin: .4rem 0; } footer { margin-top: 3rem; color: #6a6a6a; font-size: .85rem; }
+{% block style %}{% endblock %}
 </style>
 </head>
 <body>
+{% block body %}{% endblock %}
+<footer>mixsci {{ version }}</footer>
+</body>
+</html>
+"""
+_PAGE = """{% extends "skeleton" %}
+{% block body %}
 <h1>{{ title }}</h1>
 <p class="sub">{{ fit.mixture.n_components }} component{{ "s" if fit.mixture.n_components > 1 }} fitted to
 {{ fit.n_rows }} rows</p>
@@ -209,7 +232,7 @@ _PAGE = """<!doctype html>
 
 <h2>Picture</h2>
 <p>Ellipses at one and two standard deviations over the rows as measured (grey), which the noise spreads further.</p>
-<img alt="the fitted mixture over the measured rows" src="data:image/png;base64,{{ picture }}">
+<img alt="the fitted mixture over the measured rows" src="{{ picture }}">
 
 <h2>What was measured</h2>
 <div class="wide"><table>
@@ -236,14 +259,12 @@ _PAGE = """<!doctype html>
 <tr><td>passes over the data</td><td>{{ fit.n_iter }}</td></tr>
 <tr><td>estimated to remain (nats)</td><td>{{ "%.2g"|format(fit.gap) }}</td></tr>
 </table></div>
-<img alt="what each pass still had to gain" src="data:image/png;base64,{{ history }}">
+<img alt="what each pass still had to gain" src="{{ history }}">
 
 <h2>Go on from here</h2>
 <pre>import mixsci as mx
 
 fit = mx.load("model.json")
 print(fit.summary())</pre>
-<footer>mixsci {{ version }}</footer>
-</body>
-</html>
+{% endblock %}
 """
