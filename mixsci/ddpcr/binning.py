@@ -10,7 +10,7 @@ import numpy as np
 Array = np.ndarray
 
 #: Bins are so many standard deviations of the negatives wide, near them: of a variance 1/12 of their square is lost ...
-WIDTH = {1: 0.1, 2: 0.3}
+WIDTH = {1: 0.1, 2: 0.4}
 #: ... and wider from so many standard deviations above them on, as populations are.
 WIDEN = 15.0
 #: A droplet so many standard deviations below the negatives, or above, in any channel, is no droplet of the assay.

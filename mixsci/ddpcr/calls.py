@@ -15,7 +15,7 @@ Array = np.ndarray
 
 _POINTS = 401
 #: Bins less sure than this of their state have their droplets looked at one by one.
-_UNSURE = 1e-6
+_UNSURE = 1e-4
 _NOTHING = 1e-12
 
 

@@ -25,7 +25,7 @@ _MOST_STEPS = 1000
 _TOL = 1e-8
 _MOST_HALVINGS = 60
 #: Ends of an interval are found to this share of lambda.
-_END = 1e-5
+_END = 5e-5
 
 
 @dataclass(frozen=True, eq=False)
