@@ -27,11 +27,13 @@ class Calls:
         positive: (n, T) probability of each target.
         outlier: (n,) probability of no population at all; 1 far below the negatives or above all.
         seen: (n, T) the same as `positive` where a control's droplets do not reach, 0 elsewhere.
+        alone: code of the target where there is but one: 2 in Ch1, 4 in Ch2.
     """
 
     positive: Array
     outlier: Array
     seen: Array
+    alone: int = 2
 
     @property
     def called(self) -> Array:
@@ -49,8 +51,10 @@ class Calls:
         With more than two targets they are 1 + the sum of 2^t over the targets t called.
         """
         called = self.called
-        if called.shape[1] <= 2:
-            first, second = called[:, 0], called[:, -1] & (called.shape[1] == 2)
+        if called.shape[1] == 1:
+            codes = np.where(called[:, 0], self.alone, 1)
+        elif called.shape[1] == 2:
+            first, second = called.T
             codes = np.where(first, np.where(second, 3, 2), np.where(second, 4, 1))
         else:
             codes = 1 + called @ (1 << np.arange(called.shape[1]))

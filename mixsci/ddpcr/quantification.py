@@ -85,7 +85,7 @@ def quantify(
         >>> q.results[["Well", "Target", "Concentration"]].round(-1)
           Well  Target  Concentration
         0  A01  Target          120.0
-        1  A02  Target          590.0
+        1  A02  Target          620.0
         2  A03  Target            0.0
     """
     plate = usable(plate)

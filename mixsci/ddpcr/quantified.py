@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +181,8 @@ class Quantification:
         assay = self.assay_of(well)
         found = assay.wells[well_name(well)]
         x = amplitudes(self.plate, found.name, assay.group.channels)
-        return calls(assay.fit, found.number, found.mixture, found.rates.weights, x, assay.reach)
+        called = calls(assay.fit, found.number, found.mixture, found.rates.weights, x, assay.reach)
+        return replace(called, alone=4) if assay.group.channels == ("Ch2",) else called
 
     def droplets(self, well: str) -> pd.DataFrame:
         """The droplets of a well in the file's order: amplitudes, Cluster, P(target) of each target, P(outlier).

@@ -60,12 +60,17 @@ _PAIRS = ("Ch1+Ch2+", "Ch1+Ch2-", "Ch1-Ch2+", "Ch1-Ch2-")
 
 def table(plate: Plate, assays: Sequence[QuantifiedAssay], settings: Settings) -> pd.DataFrame:
     """One row per target and well, wells that could not be quantified among them."""
-    import pandas as pd
-
     rows = [row for assay in assays for row in _rows(plate, assay, settings)]
     rows += [_problem_row(well) for well in plate.wells.values() if well.problem]
     order = {name: i for i, name in enumerate(plate.wells)}
     rows.sort(key=lambda row: order[row["Well"]])
+    return _frame(rows)
+
+
+def _frame(rows: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
+    """Rows as a table of all columns, in their order."""
+    import pandas as pd
+
     return pd.DataFrame(rows).reindex(columns=[*QUANTASOFT, *OURS]).astype({"AboveLoB": "boolean"})
 
 
@@ -247,8 +252,6 @@ def merged_rows(
     results: pd.DataFrame, assays: Sequence[QuantifiedAssay], settings: Settings, merge: str | Mapping[str, str] | None
 ) -> pd.DataFrame:
     """The results with rows M01, M02 ... for wells merged: by sample name, or as a mapping says."""
-    import pandas as pd
-
     if merge is None:
         return results
     label = _labels(results, merge)
@@ -266,7 +269,7 @@ def merged_rows(
         made += _merged_rows(results, f"M{number:02d}", sample, names, assay, settings)
     if not made:
         return results
-    return pd.concat([results, pd.DataFrame(made).reindex(columns=results.columns)], ignore_index=True)
+    return _frame([*results.to_dict("records"), *made])
 
 
 def _merged_rows(

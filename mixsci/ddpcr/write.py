@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mixsci.ddpcr import dmiqe, plot
 from mixsci.ddpcr.calls import Calls
 from mixsci.ddpcr.formats.quantasoft import write_quantasoft
@@ -128,12 +126,8 @@ def _droplets(q: Quantification, name: str, found: Calls, folder: Path) -> Path:
     file, assay = q.plate.wells[name], q.assay_of(name)
     probabilities = {_header(f"P({target})"): found.positive[:, t] for t, target in enumerate(assay.targets)}
     probabilities["P(outlier)"] = found.outlier
-    clusters = found.clusters()
-    if assay.group.channels == ("Ch2",):
-        # A target alone in the second channel is no positive of the first.
-        clusters = np.where(clusters == 2, 4, clusters)
     path = folder / f"{name}_Amplitude.csv"
-    write_quantasoft(path, file.amplitudes, clusters, probabilities, channels=file.channels)
+    write_quantasoft(path, file.amplitudes, found.clusters(), probabilities, channels=file.channels)
     return path
 
 
