@@ -210,7 +210,9 @@ def wells_of(q: Quantification) -> list[str]:
 
 def above_blank(said: Any) -> bool:
     """Whether a well shows more than a blank, as the results have it; true where nothing is known of blanks."""
-    return bool(said) if said == said else True  # noqa: PLR0124 - NaN differs from itself
+    import pandas as pd
+
+    return True if pd.isna(said) else bool(said)
 
 
 def codes_of(called: Array) -> Array:

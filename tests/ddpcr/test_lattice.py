@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import Phase, assume, given, settings, strategies as st
 
+from mixsci.ddpcr.choice import choose
 from mixsci.ddpcr.landmarks import Landmarks
 from mixsci.ddpcr.lattice import candidates, place
 from mixsci.ddpcr.laws import Scheme, Target, parse
+from mixsci.errors import DataError
 
 ONE, TWO = ("Ch1",), ("Ch1", "Ch2")
 SPREAD = 60.0
@@ -152,6 +154,13 @@ def test_no_populations_leave_the_targets_unseen():
     # Their place is a guess, far above the negatives, each along its channel.
     assert (np.diag(found.steps) > 10 * SPREAD).all()
     assert found.steps[0, 1] == found.steps[1, 0] == 0
+
+
+@pytest.mark.parametrize(("law", "seen"), [("multiplex:1", 0), ("multiplex:3", 2), ("multiplex:4", 3)])
+def test_more_targets_than_populations_are_refused(law, seen):
+    marks = marks_of(np.array([[5000.0, 0.0], [0.0, 1900.0], [4800.0, 1800.0]])[:seen], np.full(seen, 900.0), 2)
+    with pytest.raises(DataError, match=f"needs as many positive populations as targets; {seen} were found"):
+        choose(parse(law, TWO), marks, TWO, [])
 
 
 def test_a_population_is_given_to_one_state_at_most():
