@@ -129,13 +129,14 @@ def test_a_control_with_three_positives_is_let_pass():
     assert "positive control well" not in flagged(quantify(plate_of(wells, kinds=KINDS)))["A05"]
 
 
-def test_populations_that_overlap():
+@pytest.mark.parametrize(("gap", "wider"), [(900.0, 4), (500.0, 1)])
+def test_populations_that_overlap(gap, wider):
     rng = np.random.default_rng(2)
     wells = {}
     for name, rate in RATES.items():
         positive = rng.random(4000) < -np.expm1(-rate)
-        noise = np.where(positive, 4 * NOISE, NOISE)
-        wells[name] = (NEGATIVE + 900.0 * positive + noise * rng.standard_normal(4000))[:, None]
+        noise = np.where(positive, wider * NOISE, NOISE)
+        wells[name] = (NEGATIVE + gap * positive + noise * rng.standard_normal(4000))[:, None]
     q = quantify(plate_of(wells, kinds=KINDS), law="binary")
     assert all("populations overlap" in said for said in flagged(q).values())
     assert set(flagged(q)) == set(RATES)
