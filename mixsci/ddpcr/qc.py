@@ -109,7 +109,7 @@ def _of_targets(assay: QuantifiedAssay, well: QuantifiedWell) -> Iterator[Flag]:
             yield (
                 well.name,
                 target,
-                "positive control well",
+                "control with positives",
                 f"{positives} positive droplets in a well without template",
             )
 

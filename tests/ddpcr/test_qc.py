@@ -118,15 +118,15 @@ def test_a_control_with_positives(clean):
     wells = droplets(n=3000, rates=RATES | dict.fromkeys(others, 0.0))
     wells["A05"][:40] = POSITIVE
     q = quantify(plate_of(wells, kinds=dict.fromkeys(["A05", *others], "NTC")))
-    assert "positive control well" in flagged(q)["A05"]
-    assert "40 positive droplets in a well without template" in reason(q, "positive control well")
-    assert sum("positive control well" in said for said in flagged(q).values()) == 1
+    assert "control with positives" in flagged(q)["A05"]
+    assert "40 positive droplets in a well without template" in reason(q, "control with positives")
+    assert sum("control with positives" in said for said in flagged(q).values()) == 1
 
 
 def test_a_control_with_three_positives_is_let_pass():
     wells = droplets(n=3000)
     wells["A05"][:3] = POSITIVE
-    assert "positive control well" not in flagged(quantify(plate_of(wells, kinds=KINDS)))["A05"]
+    assert "control with positives" not in flagged(quantify(plate_of(wells, kinds=KINDS)))["A05"]
 
 
 @pytest.mark.parametrize(("gap", "wider"), [(900.0, 4), (500.0, 1)])
