@@ -35,6 +35,11 @@ class Binned:
     begins: Array
     bin_of: tuple[Array, ...]
 
+    def of(self, well: int) -> slice:
+        """The bins of a well."""
+        ends = np.append(self.begins, len(self.counts))
+        return slice(int(ends[well]), int(ends[well + 1]))
+
 
 def aside(well: Array, baseline: Array, spread: Array) -> Array:
     """(n,) droplets far below the negatives or impossibly far above: dust, bubbles, torn droplets."""

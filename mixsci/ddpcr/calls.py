@@ -84,8 +84,7 @@ def state_parts(found: AssayFit, well: int, mixture: Mixture, weights: Array, x:
     Droplets of a bin that is sure of its state share its probabilities; all others have their own.
     """
     bins = found.binned.bin_of[well]
-    here = slice(found.binned.begins[well], found.binned.begins[well] + bins.max(initial=-1) + 1)
-    shared, shared_beyond = _normalised(found, mixture, weights, found.binned.x[here])
+    shared, shared_beyond = _normalised(found, mixture, weights, found.binned.x[found.binned.of(well)])
     gated = bins < 0
     parts, beyond = np.zeros((len(x), len(weights))), np.zeros(len(x))
     parts[~gated], beyond[~gated] = shared[bins[~gated]], shared_beyond[bins[~gated]]
@@ -108,7 +107,7 @@ def towards(found: AssayFit, mixture: Mixture, t: int, x: Array, parts: Array) -
 
     Measured along that way, in units of the negatives' spread, from the state each droplet would have without t.
     """
-    levels = mixture.means[[k for k, part in enumerate(found.layout.parts) if part.kind == "core"]]
+    levels = mixture.means[found.layout.cores]
     states = found.scheme.states
     others = np.delete(states, t, axis=1)
     without = np.flatnonzero(states[:, t] == 0)
@@ -147,8 +146,7 @@ def reach_of_controls(
 
 def rain_fraction(found: AssayFit, mixture: Mixture, weights: Array) -> Array:
     """(T,) share of the droplets with each target that lie on its way up, by the shapes and a well's weights."""
-    inside = mixture.weights / np.bincount(found.layout.state_of, weights=mixture.weights)[found.layout.state_of]
-    parts = weights[found.layout.state_of] * inside
+    parts = found.layout.weigh(weights, mixture.weights)
     out = np.zeros(len(found.scheme.targets))
     for t in range(len(out)):
         positive = found.scheme.states[found.layout.state_of, t] > 0
@@ -164,8 +162,7 @@ def threshold(found: AssayFit, mixture: Mixture, weights: Array, t: int) -> floa
         return float("nan")
     states = found.scheme.states
     single = found.scheme.single(t)
-    cores = [k for k, part in enumerate(found.layout.parts) if part.kind == "core"]
-    low, high = mixture.means[cores[0]], mixture.means[cores[single]]
+    low, high = mixture.means[found.layout.cores[[0, single]]]
     way = low + np.linspace(0.0, 1.0, _POINTS)[:, None] * (high - low)
     shares, _ = state_shares(found, mixture, way)
     parts = shares * weights

@@ -72,6 +72,11 @@ def landmarks(wells: Sequence[Array], controls: Sequence[int] = ()) -> Landmarks
     return Landmarks(baselines, level, spread, places, masses, _lone(shifts, spread))
 
 
+def squeeze(shifts: Array, spread: Array) -> Array:
+    """Shifts (n, C) from the negatives with large ones compressed, as populations widen upwards."""
+    return np.asarray(np.arcsinh(shifts / (_COMPRESS * spread)))
+
+
 def _within(well: Array) -> Array:
     """A well without droplets so far out that they would hide all others."""
     low, high = np.quantile(well, [0.005, 0.995], axis=0)
@@ -172,13 +177,13 @@ def _spread_of_negatives(wells: Sequence[Array], baselines: Array, rough: Array)
 
 def _positives(shifts: Array, spread: Array) -> tuple[Array, Array]:
     """Places (P, C) and masses (P,) of populations other than the negatives."""
-    squeezed = np.arcsinh(shifts / (_COMPRESS * spread))
+    squeezed = squeeze(shifts, spread)
     found = peaks(squeezed, np.full(len(spread), 0.6 / _COMPRESS))
     places = np.array([_COMPRESS * spread * np.sinh(peak.place) for peak in found]).reshape(-1, len(spread))
     far = (np.abs(places) > _AROUND * spread).any(axis=1) & (places > -_AROUND * spread).all(axis=1)
     places = places[far]
     outside = squeezed[(np.abs(shifts) > _AROUND * spread).any(axis=1)]
-    owner = _nearest_place(outside, np.arcsinh(places / (_COMPRESS * spread)))
+    owner = _nearest_place(outside, squeeze(places, spread))
     masses = np.bincount(owner[owner >= 0], minlength=len(places)).astype(float)
     order = np.argsort(-masses)[:_MOST_PEAKS]
     order = order[masses[order] >= _FEWEST_IN_PEAK]

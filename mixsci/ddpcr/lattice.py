@@ -210,15 +210,9 @@ def _plausible(seen: Array, wanted: Array, size: Array) -> bool:
 def _bridged(scheme: Scheme, places: Array, masses: Array, steps: Array) -> Array:
     """Places of states nobody was seen in: from the seen state one class below, one step on."""
     out = places.copy()
-    sizes = [target.classes for target in scheme.targets]
     for state in range(1, len(places)):
         if masses[state] > 0 or scheme.states[state].sum() == 1:
             continue
-        below = []
-        for t in range(len(sizes)):
-            if scheme.states[state, t]:
-                lower = scheme.states[state].copy()
-                lower[t] -= 1
-                below.append(out[np.ravel_multi_index(tuple(lower), sizes)] + steps[t])
-        out[state] = np.mean(below, axis=0)
+        there = np.flatnonzero(scheme.states[state])
+        out[state] = np.mean([out[scheme.beside(state, int(t), -1)] + steps[t] for t in there], axis=0)
     return out

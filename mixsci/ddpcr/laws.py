@@ -89,6 +89,12 @@ class Scheme:
         wanted = np.arange(len(self.targets)) == t
         return int(np.flatnonzero((self.states == wanted).all(axis=1))[0])
 
+    def beside(self, state: int, t: int, more: int) -> int:
+        """The state with so many more of target t, all else the same."""
+        counts = self.states[state].copy()
+        counts[t] += more
+        return int(np.ravel_multi_index(tuple(counts), [target.classes for target in self.targets]))
+
     def named(self, names: Sequence[str]) -> Scheme:
         """The same with other names."""
         targets = tuple(replace(target, name=name) for target, name in zip(self.targets, names, strict=True))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixsci.ddpcr.binning import Binned, gather
-from mixsci.ddpcr.landmarks import Landmarks
+from mixsci.ddpcr.landmarks import Landmarks, squeeze
 from mixsci.ddpcr.lattice import Placed
 from mixsci.ddpcr.laws import Scheme
 from mixsci.ddpcr.states import Layout, layout, share_spreads
@@ -33,7 +33,6 @@ _DRIFT = 0.1
 _PRIOR_ROWS = 10.0
 #: Wells that show the way where there are more than twice as many.
 _GUIDES, _GUIDE_TOL = 20, 1e-6
-_COMPRESS = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +63,12 @@ class AssayFit:
     @property
     def levels(self) -> Array:
         """(S, C) amplitudes of the states, without the wells' offsets."""
-        core = [k for k, part in enumerate(self.layout.parts) if part.kind == "core"]
-        return np.asarray(self.fit.mixture.means[core])
+        return np.asarray(self.fit.mixture.means[self.layout.cores])
 
     @property
     def resolution(self) -> tuple[float, ...]:
         """(T,) distance from without to with each target, over the sum of the two standard deviations along it."""
-        core = [k for k, part in enumerate(self.layout.parts) if part.kind == "core"]
-        places, spreads = self.levels, self.fit.mixture.covariances[core]
+        places, spreads = self.levels, self.fit.mixture.covariances[self.layout.cores]
         found = []
         for t in range(len(self.scheme.targets)):
             one = self.scheme.single(t)
@@ -193,9 +190,8 @@ def _start_weights(plan: Layout, counts: Array) -> Array:
 
 def _nearest_state(binned: Binned, marks: Landmarks, places: Array) -> Array:
     """(n,) state whose place is nearest, distances above the negatives compressed as populations widen."""
-    scale = _COMPRESS * marks.spread
-    points = np.arcsinh((binned.x - marks.baselines[binned.well]) / scale)
-    targets = np.arcsinh(places / scale)
+    points = squeeze(binned.x - marks.baselines[binned.well], marks.spread)
+    targets = squeeze(places, marks.spread)
     away = ((points[:, None, :] - targets) ** 2).sum(axis=-1)
     return np.asarray(away.argmin(axis=1))
 

@@ -72,13 +72,12 @@ class Portrait:
     @cached_property
     def weights(self) -> Array:
         """(K,) share of the well's droplets in each component: the state's by its lambda, times the shape's."""
-        state_of, inside = self.assay.fit.layout.state_of, self.well.mixture.weights
-        return np.asarray(self.well.rates.weights[state_of] * inside / np.bincount(state_of, weights=inside)[state_of])
+        return self.assay.fit.layout.weigh(self.well.rates.weights, self.well.mixture.weights)
 
-    @cached_property
-    def cores(self) -> list[int]:
+    @property
+    def cores(self) -> Array:
         """(S,) the component at the heart of each state."""
-        return [k for k, part in enumerate(self.assay.fit.layout.parts) if part.kind == "core"]
+        return self.assay.fit.layout.cores
 
     @property
     def levels(self) -> Array:

@@ -30,7 +30,7 @@ def settled(found: AssayFit, well: int) -> Mixture:
     g_k and the information N_k Sigma_k^-1 of its components, the most probable shift is
     (sum_k N_k Sigma_k^-1 + P)^-1 sum_k g_k, in a few passes.
     """
-    here = found.binned.well == well
+    here = found.binned.of(well)
     rows = Observations(found.binned.x[here], row_weights=found.binned.counts[here])
     mixture = found.fit.mixture.of_group(well)
     prior = np.diag(1.0 / _prior_sd(found) ** 2)

@@ -92,17 +92,23 @@ class Layout:
 
     def _path(self, state: int, t: int) -> tuple[int, int]:
         """The states between which droplets of a state are strewn for the sake of target t."""
-        counts = self.scheme.states[state].copy()
-        other = counts.copy()
-        other[t] += -1 if counts[t] else 1
-        sizes = [target.classes for target in self.scheme.targets]
-        index = int(np.ravel_multi_index(tuple(other), sizes))
-        return (index, state) if counts[t] else (state, index)
+        if self.scheme.states[state, t]:
+            return self.scheme.beside(state, t, -1), state
+        return state, self.scheme.beside(state, t, 1)
 
     @cached_property
     def state_of(self) -> Array:
         """(K,) state of each component."""
         return np.array([part.state for part in self.parts])
+
+    @cached_property
+    def cores(self) -> Array:
+        """(S,) component that is the core of each state."""
+        return np.flatnonzero([part.kind == "core" for part in self.parts])
+
+    def weigh(self, of_states: Array, like: Array) -> Array:
+        """(K,) weights of components whose states weigh (S,), shared within a state as weights `like` (K,) are."""
+        return np.asarray(of_states[self.state_of] * like / np.bincount(self.state_of, weights=like)[self.state_of])
 
     @cached_property
     def at(self) -> Array:
@@ -242,17 +248,14 @@ FEWEST = 30.0
 
 def share_spreads(scheme: Scheme, masses: Array) -> list[int]:
     """(S,) number of the covariance each state uses: its own, or that of a state with one class less."""
-    sizes = [target.classes for target in scheme.targets]
     base: list[int] = []
     for state, counts in enumerate(scheme.states):
         if state == 0 or masses[state] >= FEWEST * 3:
             base.append(state)
             continue
-        lower = counts.copy()
         # A sparse state looks most like the one it becomes when its weakest evidence goes.
         t = max((t for t in range(len(counts)) if counts[t]), key=lambda t: (sum(counts > 0) > 1, counts[t], -t))
-        lower[t] -= 1
-        below = int(np.ravel_multi_index(tuple(lower), sizes))
+        below = scheme.beside(state, t, -1)
         base.append(state if below == 0 else base[below])
     order = list(dict.fromkeys(base))
     return [order.index(state) for state in base]

@@ -244,7 +244,7 @@ def plate_rates(found: AssayFit, mixtures: Sequence[Mixture]) -> PlateRates:
 
 def _distinct(found: AssayFit, mixture: Mixture, well: int) -> tuple[Array, Array, Array]:
     """Rows of one well: droplets that are sure of their state are one row for each state."""
-    here = found.binned.well == well
+    here = found.binned.of(well)
     counts = found.binned.counts[here]
     shares, beyond = state_shares(found, mixture, found.binned.x[here])
     sure = (shares[:, 0] > 1.0 - _SURE_NEGATIVE) | (shares.max(axis=1) > 1.0 - _SURE)
@@ -260,11 +260,9 @@ def _distinct(found: AssayFit, mixture: Mixture, well: int) -> tuple[Array, Arra
 
 def state_shares(found: AssayFit, mixture: Mixture, x: Array) -> tuple[Array, Array]:
     """Densities (n, S) of amplitudes x (n, C) under each state, and (n,) under no population, up to a factor by row."""
-    state_of = found.layout.state_of
     n_states = len(found.scheme.states)
-    inside = mixture.weights / np.bincount(state_of, weights=mixture.weights)[state_of]
-    neutral = mixture.evolve(weights=inside / n_states)
+    neutral = mixture.evolve(weights=found.layout.weigh(np.full(n_states, 1.0 / n_states), mixture.weights))
     shares = neutral.responsibilities(Observations(x))
-    # Components stand state by state.
-    joined = np.add.reduceat(shares, np.flatnonzero(np.diff(state_of, prepend=-1)), axis=1)
+    # Components stand state by state, the core first.
+    joined = np.add.reduceat(shares, found.layout.cores, axis=1)
     return joined, np.maximum(1.0 - joined.sum(axis=1), 0.0) / n_states
