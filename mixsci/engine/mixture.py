@@ -147,6 +147,14 @@ class Mixture:
         return means, covariances
 
     def _posterior_of_block(self, block: Observations) -> tuple[Array, Array]:
+        r, means, spread = self._posterior_by_component(block)
+        mean = np.einsum("nk,nki->ni", r, means)
+        apart = means - mean[:, None]
+        covariance = np.einsum("nk,nkij->nij", r, spread + apart[..., :, None] * apart[..., None, :])
+        return mean, (covariance + covariance.transpose(0, 2, 1)) / 2
+
+    def _posterior_by_component(self, block: Observations) -> tuple[Array, Array, Array]:
+        """(n, K) shares that sum to one, (n, K, D) means and (n, K, D, D) covariances of the latent points."""
         sums, shares = evaluate(self, block, keep=2)
         _refuse_singular(sums.failures)
         assert shares is not None and shares.u is not None and shares.precision is not None
@@ -154,14 +162,40 @@ class Mixture:
         total = r.sum(axis=1, keepdims=True)
         r = np.where(total > 0, r / np.where(total > 0, total, 1.0), self.pooled_weights)
         means = self.means + np.einsum("kij,nkj->nki", self.covariances, shares.u)
-        mean = np.einsum("nk,nki->ni", r, means)
-        spread = self.covariances - self.covariances @ shares.precision @ self.covariances
-        apart = means - mean[:, None]
-        covariance = np.einsum("nk,nkij->nij", r, spread + apart[..., :, None] * apart[..., None, :])
         codes = group_codes(self, block)
         if self.offsets is not None and codes is not None:
-            mean = mean + np.vstack([self.offsets, np.zeros(self.n_dims)])[codes]
-        return mean, (covariance + covariance.transpose(0, 2, 1)) / 2
+            means = means + np.vstack([self.offsets, np.zeros(self.n_dims)])[codes][:, None]
+        return r, means, self.covariances - self.covariances @ shares.precision @ self.covariances
+
+    def forecast(self, obs: Any, view: Any, *, workers: int | None = None) -> tuple[Array, Array, Array]:
+        """What rows say of another view r v of their latent points: shares, means and variances, (n, K) each.
+
+        Given the row, r v is a mixture of K Gaussians of these moments; where a background is modelled, given that the
+        row comes from the components.
+
+        Args:
+            obs: rows as measured.
+            view: r, (D,) for all rows or (n, D) one for each.
+            workers: threads.
+
+        Example:
+            >>> import numpy as np, mixsci as mx
+            >>> disc = mx.Mixture([1.0], [[0.0, 1.0]], [[[4.0, 2.0], [2.0, 4.0]]])
+            >>> shares, means, variances = disc.forecast(np.array([[2.0, np.nan]]), [0.0, 1.0])
+            >>> means.round(6), variances.round(6)
+            (array([[2.]]), array([[3.]]))
+        """
+        obs = as_observations(obs)
+        view = as_numbers(view, "view").values.astype(float)
+        if view.shape not in ((self.n_dims,), (len(obs), self.n_dims)):
+            raise DataError(f"view must have shape (D,) = ({self.n_dims},) or (n, D); got {view.shape}")
+        view = np.broadcast_to(view, (len(obs), self.n_dims))
+        warn_of_unknown_groups(self, obs)
+        out = np.empty((3, len(obs), self.n_components))
+        for rows, (r, means, spread) in self._each(obs, self._posterior_by_component, _MOMENT_ROWS, workers):
+            out[0, rows], out[1, rows] = r, np.einsum("ni,nki->nk", view[rows], means)
+            out[2, rows] = np.einsum("ni,nkij,nj->nk", view[rows], spread, view[rows])
+        return out[0], out[1], np.maximum(out[2], 0.0)
 
     def _shares(self, obs: Any, workers: int | None) -> Shares:
         obs = as_observations(obs)

@@ -137,6 +137,19 @@ class Observations:
             object.__setattr__(part, "set_aside", unknown.sum(axis=0))
         return part
 
+    def valued(self, x: Array) -> Observations:
+        """The same rows with other values (n, m), which are not checked again."""
+        return self._with("x", x)
+
+    def weighted(self, row_weights: Array) -> Observations:
+        """The same rows with other weights (n,), which are not checked again."""
+        return self._with("row_weights", row_weights)
+
+    def _with(self, name: str, value: Array) -> Observations:
+        new = object.__new__(Observations)
+        new.__dict__.update(self.__dict__, **{name: value})
+        return new
+
     @property
     def block_rows(self) -> int:
         """Rows in a block."""

@@ -271,3 +271,22 @@ def test_bad_mixtures_and_questions_are_refused_in_one_line(case):
     with pytest.raises(mx.DataError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_a_forecast_is_the_conditional_of_the_joint():
+    rng = np.random.default_rng(4)
+    roots = rng.normal(size=(2, 3, 3))
+    mixture = mx.Mixture([0.3, 0.7], rng.normal(size=(2, 3)), roots @ roots.transpose(0, 2, 1) + np.eye(3))
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    x, sigma = rng.normal(size=(5, 3)), rng.uniform(0.1, 1.0, (5, 3))
+    x[:, 0] = np.nan
+    obs = mx.Observations(x, mx.noise.from_errors(sigma), turn)
+    shares, means, variances = mixture.forecast(obs, turn[0])
+    turned = mx.Mixture(mixture.weights, mixture.means @ turn.T, turn @ mixture.covariances @ turn.T)
+    for i in range(5):
+        given = turned.condition({1: x[i, 1], 2: x[i, 2]}, {1: sigma[i, 1], 2: sigma[i, 2]})
+        np.testing.assert_allclose(shares[i], given.weights, rtol=1e-10)
+        np.testing.assert_allclose(means[i], given.means[:, 0], rtol=1e-10)
+        np.testing.assert_allclose(variances[i], given.covariances[:, 0, 0], rtol=1e-9)
+    with pytest.raises(mx.DataError, match="view must have shape"):
+        mixture.forecast(obs, np.zeros((4, 3)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any
 
@@ -60,7 +60,9 @@ def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: int |
     first = next(parts, None)
     if first is None:
         raise DataError("there must be at least one row; got none")
-    return reduce(add, parts, first)
+    stats, complete = reduce(add, parts, first), getattr(obs, "complete", None)
+    # Rows that a selection lost belong to the sums (em/selection.py).
+    return stats if complete is None else complete(mixture, stats, partial(expect, backend=backend, workers=workers))
 
 
 def em_step(model: Model, mixture: Mixture, obs: Any, *, workers: int | None = None) -> tuple[Mixture, Stats]:
@@ -210,7 +212,8 @@ def bare(model: Model, obs: Any) -> bool:
     """Whether nothing keeps a covariance from collapsing: no noise, floor or prior."""
     if model.floor > 0 or model.pseudo_is_set:
         return False
-    return isinstance(obs, Observations) and not obs.has_noise
+    rows = getattr(obs, "observed", obs)
+    return isinstance(rows, Observations) and not rows.has_noise
 
 
 def _stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stats:

@@ -158,7 +158,7 @@ class Model:
         )
         background = mixture.background
         if background is not None:
-            background = background.maximise(stats.background_count, stats.row_weight)
+            background = background.maximise(stats.background_count, float(counts.sum()) + stats.background_count)
         covariances = self._spread(mixture, scatter, counts.sum(axis=0))
         grouped = mixture.weights.ndim == 2
         return mixture.evolve(

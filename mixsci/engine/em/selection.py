@@ -1,0 +1,272 @@
+"""Rows that a selection kept: the likelihood of each is divided by the chance to be kept.
+
+    L = sum_i [log p(x_i | theta) - log a_i(theta)],    a_i = integral of Omega(x) p(x | theta, C_i, R_i) dx
+
+The chance to be lost, b = 1 - a, is a mean over fixed draws x_m of a density q: b(theta) = mean of (1 - Omega) p / q.
+With the draws as rows of weights N / (1 - b) (1 - Omega) p / (q M) every EM step is one of this very L: it never falls,
+and the same rows give the same L. Rows of alike noise share their draws. Far from q the mean says nothing: L is then
+minus infinity, and a climb that gets there begins anew with other draws.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from mixsci.engine.em.fit import fit
+from mixsci.engine.em.result import Fit
+from mixsci.engine.em.state import Outcome
+from mixsci.engine.em.steps import iterate
+from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.model import Model
+from mixsci.engine.model.statistics import Stats
+from mixsci.engine.observations import Observations
+from mixsci.errors import ConvergenceWarning, DataError, name_rows
+
+Array = np.ndarray
+Omega = Callable[[Array], Array]
+
+#: Draws per row, and the fewest for a class of rows; a row with a projection of its own is a class of its own.
+_DRAWS_PER_ROW, _FEWEST_DRAWS, _DRAWS_ALONE = 32, 8192, 256
+_MOST_DRAWS = 1 << 21
+#: Classes of alike noise.
+_CLASSES = 16
+#: Draws come half from the mixture itself, half from one this much wider.
+_WIDER = 4.0
+#: Draws far from the mixture say nothing of it: they are made anew after so many steps, until these move it by less
+#: than this many standard errors.
+_STEPS, _MOST_ROUNDS, _NEAR = 12, 40, 0.05
+#: Draws of uneven weight are worth fewer even ones: below this share they are too far from the mixture.
+_LEAST_EFFECTIVE = 0.25
+#: Whole climbs at most, each with draws of the last, until one moves by less than this share of a standard error.
+_MOST_CLIMBS, _SETTLED = 6, 0.05
+_SEED = 20_090_101
+_REMEDY = "use fewer components, a prior, or a wider selection"
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Omega of a box: 1 within low <= x <= high, 0 outside; an infinite corner sets no bound.
+
+    Args:
+        low, high: (m,) corners in the units of x.
+    """
+
+    low: Any
+    high: Any
+
+    def __post_init__(self) -> None:
+        low, high = (np.atleast_1d(np.asarray(corner, dtype=float)) for corner in (self.low, self.high))
+        if low.ndim != 1 or low.shape != high.shape or not (low < high).all():
+            raise DataError(f"a box needs low < high of one shape (m,); got {low.tolist()} and {high.tolist()}")
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+
+    def __call__(self, x: Array) -> Array:
+        """Chances (n,) of rows (n, m): NaN where a value that has a bound is missing."""
+        bounded = np.isfinite(self.low) | np.isfinite(self.high)
+        inside = ((x >= self.low) & (x <= self.high) | ~bounded).all(axis=1).astype(float)
+        return np.where((np.isnan(x) & bounded).any(axis=1), np.nan, inside)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Selected:
+    """A source of the rows that were kept, with fixed draws that stand for those that were not.
+
+    Attributes:
+        observed: the n rows that were kept.
+        draws: rows that were lost, as they might have been.
+        factors: (M,) (1 - Omega) / (q M_c) of each draw.
+        classes: (M,) class of each draw.
+        kept: (C,) rows (their weights) kept in each class.
+    """
+
+    observed: Observations
+    draws: Observations
+    factors: Array
+    classes: Array
+    kept: Array
+
+    def blocks(self) -> Iterator[Observations]:
+        """The rows that were kept, in blocks."""
+        return self.observed.blocks()
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the columns."""
+        return self.observed.names
+
+    def lost(self, mixture: Mixture, workers: int | None = None) -> tuple[Array, Array]:
+        """(C,) chance of a row of each class to be lost, and (M,) what each draw adds to it."""
+        each = self.factors * np.exp(mixture.log_density(self.draws, workers=workers))
+        return np.bincount(self.classes, each, minlength=len(self.kept)), each
+
+    def complete(self, mixture: Mixture, kept: Stats, expect: Callable[[Mixture, Observations], Stats]) -> Stats:
+        """The sums over the rows that were kept, those over the rows that were lost added."""
+        if not len(self.draws):
+            return kept
+        lost, each = self.lost(mixture)
+        if (lost >= 1.0).any() or each.sum() ** 2 < _LEAST_EFFECTIVE * len(each) * (each @ each):
+            return replace(kept, log_likelihood=-np.inf)
+        unseen = expect(mixture, self.draws.weighted((self.kept / (1.0 - lost))[self.classes] * each))
+        return replace(
+            kept + unseen,
+            log_likelihood=kept.log_likelihood - float(self.kept @ np.log1p(-lost)),
+            entropy=kept.entropy, n_rows=kept.n_rows, row_weight=kept.row_weight,
+        )  # fmt: skip
+
+
+def fit_selected(model: Model, obs: Observations, omega: Omega, *, start: Mixture | None = None, **options: Any) -> Fit:
+    """The mixture behind rows that a selection kept, of which Omega(x) is the chance to be kept.
+
+    Args:
+        model: what is assumed of all rows, kept or lost.
+        obs: the rows that were kept.
+        omega: values (n, m) as measured -> chances (n,) in [0, 1].
+        start: a mixture to begin from.
+        options: of `mixsci.fit`.
+
+    Raises:
+        DataError: a chance outside [0, 1], or rows that could not have been kept.
+    """
+    _check(omega, obs)
+    found = fit(model, obs, start=start, **options)
+    model, mixture = found.model, _approach(found.model, obs, omega, found.mixture)
+    options = {name: value for name, value in options.items() if name not in ("starts", "split_and_merge")}
+    for _ in range(_MOST_CLIMBS):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found = fit(model, draw(obs, omega, mixture), start=mixture, **options)
+        moved, mixture = _moved(model, mixture, found.mixture, found.n), found.mixture
+        if found.converged and moved < _SETTLED:
+            return found
+    if found.outcome is Outcome.NOT_FINITE:
+        raise DataError(f"the rows that were kept must tell how many were lost; they do not: {_REMEDY}")
+    warnings.warn(
+        f"the rows that were kept hardly tell how many were lost: {_REMEDY}", ConvergenceWarning, stacklevel=2
+    )
+    return found
+
+
+def _approach(model: Model, obs: Observations, omega: Omega, mixture: Mixture) -> Mixture:
+    """A mixture from which the draws of a last climb can be made: few steps at a time, then new draws."""
+    for _ in range(_MOST_ROUNDS):
+        before = mixture
+        states = islice(iterate(model, draw(obs, omega, before), start=before), _STEPS + 1)
+        for state in states:
+            if not np.isfinite(state.objective):
+                break
+            mixture = state.mixture
+        if _moved(model, before, mixture, len(obs)) < _NEAR:
+            break
+    return mixture
+
+
+def draw(obs: Observations, omega: Omega, mixture: Mixture) -> Selected:
+    """The rows, with draws of a mixture in place of those that were lost."""
+    classes = _classes(obs)
+    kept = np.bincount(classes, obs.row_weights)
+    like = _cycled(classes)
+    made = np.bincount(classes[like])
+    wide = _widened(mixture)
+    draws = _valued(obs.take(like), wide, made)
+    lost = 1.0 - omega(draws.x)
+    some = np.flatnonzero(lost > 0)
+    draws, of_class = draws.take(some), classes[like][some]
+    factors = lost[some] / made[of_class]
+    if len(some):
+        factors = factors * np.exp(-wide.log_density(draws))
+    return Selected(obs, draws, factors, of_class, kept)
+
+
+def _check(omega: Omega, obs: Observations) -> None:
+    if not isinstance(obs, Observations) or obs.groups is not None:
+        raise DataError("a selection needs rows in memory and without groups: fit each group by itself")
+    chances = np.asarray(omega(obs.x), dtype=float)
+    if chances.shape != (len(obs),):
+        raise DataError(f"a selection must give one chance per row, ({len(obs)},); got {chances.shape}")
+    unknown = ~((chances >= 0) & (chances <= 1))
+    if unknown.any():
+        raise DataError(
+            f"a selection must give chances in [0, 1]; got {chances[unknown][0]} in {name_rows(unknown)}: a row whose "
+            "selected value is missing has none, leave it out"
+        )
+    if (chances == 0).any():
+        raise DataError(f"rows must be such as the selection keeps; it keeps none like {name_rows(chances == 0)}")
+
+
+def _classes(obs: Observations) -> Array:
+    """(n,) class of each row: rows of alike noise, by its size; by itself where it has a projection of its own."""
+    n = len(obs)
+    if obs.projection is not None and obs.projection.ndim == 3:
+        if n * _DRAWS_ALONE > _MOST_DRAWS:
+            raise DataError(
+                f"a selection of rows with projections of their own can be fitted for at most "
+                f"{_MOST_DRAWS // _DRAWS_ALONE} rows; got {n}: fit a part of them"
+            )
+        return np.arange(n)
+    if not obs.noise.per_row:
+        return np.zeros(n, dtype=np.int64)
+    size = np.trace(obs.noise.covariances(n), axis1=1, axis2=2)
+    return np.asarray(np.argsort(np.argsort(size, kind="stable"), kind="stable") * min(_CLASSES, n) // n)
+
+
+def _cycled(classes: Array) -> Array:
+    """(M,) the row each draw is like: a power of two of draws for every class, its rows in turn."""
+    rows = np.bincount(classes)
+    alone = len(rows) == len(classes) and len(rows) > _CLASSES
+    wanted = np.full(len(rows), _DRAWS_ALONE) if alone else np.maximum(_DRAWS_PER_ROW * rows, _FEWEST_DRAWS)
+    most = max(_MOST_DRAWS // len(rows), 2)
+    counts = 2 ** np.ceil(np.log2(np.minimum(wanted, most))).astype(int)
+    order = np.argsort(classes, kind="stable")
+    ends = np.cumsum(rows)
+    return np.concatenate([np.resize(order[end - n : end], m) for n, end, m in zip(rows, ends, counts, strict=True)])
+
+
+def _widened(mixture: Mixture) -> Mixture:
+    """Half the mixture, half one with wider components: it reaches where the mixture may go."""
+    return Mixture(
+        np.tile(mixture.weights, 2) / 2,
+        np.tile(mixture.means, (2, 1)),
+        np.concatenate([mixture.covariances, _WIDER * mixture.covariances]),
+        background=mixture.background,
+    )
+
+
+def _valued(like: Observations, mixture: Mixture, made: Array) -> Observations:
+    """Rows with the noise, projection and gaps of given ones, values from even points in the cube; `made` per class."""
+    points = np.concatenate([_even(m, like.width + 1) for m in made])
+    share = 0.0 if mixture.background is None else mixture.background.weight
+    component = np.searchsorted(np.cumsum(mixture.weights)[:-1], np.maximum(points[:, 0] - share, 0.0) / (1.0 - share))
+    mean, spread = mixture.means[component], mixture.covariances[component]
+    if like.projection is not None:
+        seen = np.nan_to_num(like.projection)
+        mean = np.einsum("...md,nd->nm" if seen.ndim == 2 else "nmd,nd->nm", seen, mean)
+        spread = seen @ spread @ np.swapaxes(seen, -1, -2)
+    values, vectors = np.linalg.eigh(spread + like.noise.covariances(len(like)))
+    x = mean + np.einsum("nab,nb->na", vectors * np.sqrt(np.maximum(values, 0.0))[:, None], ndtri(points[:, 1:]))
+    if mixture.background is not None:
+        outside = points[:, 0] < share
+        box = mixture.background
+        x[outside] = box.low + (box.high - box.low) * points[outside, 1:]
+    return like.valued(np.where(np.isnan(like.x), np.nan, x))
+
+
+def _even(m: int, d: int) -> Array:
+    """(m, d) points spread evenly over the open unit cube, the same every time (Sobol, moved by one random vector)."""
+    shift = np.random.default_rng(_SEED).random(d)
+    points = qmc.Sobol(d, scramble=False).random_base2(int(m).bit_length() - 1)
+    return np.asarray(np.clip((points + shift) % 1.0, 1e-12, 1.0 - 1e-12))
+
+
+def _moved(model: Model, before: Mixture, after: Mixture, n: float) -> float:
+    """The largest change of a free number, in units of about its standard error."""
+    step = np.abs(model.pack(after) - model.pack(before)) / model.sizes(after)
+    return float(step.max(initial=0.0) * np.sqrt(n))
