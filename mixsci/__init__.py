@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Observations": "mixsci.engine.observations",
     "from_blocks": "mixsci.engine.observations",
+    "from_dask": "mixsci.engine.observations",
     "effective_rows": "mixsci.engine.observations",
     "Mixture": "mixsci.engine.mixture",
     "Model": "mixsci.engine.model.model",
@@ -29,6 +30,7 @@ _PUBLIC = {
     "expect": "mixsci.engine.em.steps",
     "from_labels": "mixsci.engine.em.start",
     "load": "mixsci.engine.em.archive",
+    "standard_errors": "mixsci.engine.inference.uncertainty",
     "GaussianMixture": "mixsci.estimators",
     "DataError": "mixsci.errors",
     "FormatError": "mixsci.errors",
@@ -42,6 +44,7 @@ _MODULES = {
     "prior": "mixsci.engine.model.priors",
     "compat": "mixsci.compat",
     "ddpcr": "mixsci.ddpcr",
+    "stars": "mixsci.stars",
     "plot": "mixsci.plot",
     "simulate": "mixsci.simulate",
 }
@@ -49,7 +52,7 @@ _MODULES = {
 __all__ = ["__version__", *_PUBLIC, *_MODULES]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
-    from mixsci import compat as compat, ddpcr as ddpcr, plot as plot, simulate as simulate
+    from mixsci import compat as compat, ddpcr as ddpcr, plot as plot, simulate as simulate, stars as stars
     from mixsci.engine import noise as noise
     from mixsci.engine.em.archive import load as load
     from mixsci.engine.em.fit import fit as fit
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from mixsci.engine.em.start import from_labels as from_labels
     from mixsci.engine.em.state import Outcome as Outcome, State as State
     from mixsci.engine.em.steps import em_step as em_step, expect as expect, iterate as iterate
+    from mixsci.engine.inference.uncertainty import standard_errors as standard_errors
     from mixsci.engine.mixture import Mixture as Mixture
     from mixsci.engine.model import (
         covariances as covariances,
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
         Observations as Observations,
         effective_rows as effective_rows,
         from_blocks as from_blocks,
+        from_dask as from_dask,
     )
     from mixsci.errors import (
         ConvergenceWarning as ConvergenceWarning,

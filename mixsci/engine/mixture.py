@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import logsumexp, ndtr
 
 from mixsci.engine.evaluate import evaluate, group_codes, warn_of_unknown_groups
-from mixsci.engine.execution import map_blocks
+from mixsci.engine.execution import Workers, map_blocks
 from mixsci.engine.kernels.layout import Shares
 from mixsci.engine.observations import Observations, as_observations
 from mixsci.engine.tables import as_number, as_numbers
@@ -112,28 +112,28 @@ class Mixture:
 
     # What the mixture says of rows
 
-    def log_density(self, obs: Any, *, workers: int | None = None) -> Array:
+    def log_density(self, obs: Any, *, workers: Workers = None) -> Array:
         """Log density (n,) of each row as measured: noise added, gaps marginalised; 0 where nothing is observed."""
         return self._shares(obs, workers).log_density
 
-    def responsibilities(self, obs: Any, *, workers: int | None = None) -> Array:
+    def responsibilities(self, obs: Any, *, workers: Workers = None) -> Array:
         """Probabilities (n, K) that each row comes from each component; rows sum to 1 - P(background)."""
         return self._shares(obs, workers).responsibilities
 
-    def predict(self, obs: Any, *, workers: int | None = None) -> Array:
+    def predict(self, obs: Any, *, workers: Workers = None) -> Array:
         """The most probable component (n,) of each row; -1 where the background is more probable than any."""
         r = self.responsibilities(obs, workers=workers)
         labels = r.argmax(axis=1)
         labels[r.max(axis=1) < 1.0 - r.sum(axis=1)] = -1
         return labels
 
-    def background_probability(self, obs: Any, *, workers: int | None = None) -> Array:
+    def background_probability(self, obs: Any, *, workers: Workers = None) -> Array:
         """Probabilities (n,) that each row belongs to the uniform background; zeros without one."""
         if self.background is None:
             return np.zeros(len(as_observations(obs)))
         return np.clip(1.0 - self.responsibilities(obs, workers=workers).sum(axis=1), 0.0, 1.0)
 
-    def posterior(self, obs: Any, *, workers: int | None = None) -> tuple[Array, Array]:
+    def posterior(self, obs: Any, *, workers: Workers = None) -> tuple[Array, Array]:
         """Means (n, D) and covariances (n, D, D) of the latent points given the rows: denoised, gaps filled.
 
         A row's offset is part of its latent point. Rows are taken to come from the components: where a background
@@ -167,7 +167,7 @@ class Mixture:
             means = means + np.vstack([self.offsets, np.zeros(self.n_dims)])[codes][:, None]
         return r, means, self.covariances - self.covariances @ shares.precision @ self.covariances
 
-    def forecast(self, obs: Any, view: Any, *, workers: int | None = None) -> tuple[Array, Array, Array]:
+    def forecast(self, obs: Any, view: Any, *, workers: Workers = None) -> tuple[Array, Array, Array]:
         """What rows say of another view r v of their latent points: shares, means and variances, (n, K) each.
 
         Given the row, r v is a mixture of K Gaussians of these moments; where a background is modelled, given that the
@@ -197,7 +197,7 @@ class Mixture:
             out[2, rows] = np.einsum("ni,nkij,nj->nk", view[rows], spread, view[rows])
         return out[0], out[1], np.maximum(out[2], 0.0)
 
-    def _shares(self, obs: Any, workers: int | None) -> Shares:
+    def _shares(self, obs: Any, workers: Workers) -> Shares:
         obs = as_observations(obs)
         warn_of_unknown_groups(self, obs)
         log_density, r = np.empty(len(obs)), np.empty((len(obs), self.n_components))
@@ -213,7 +213,7 @@ class Mixture:
         return Shares(log_density, r, None, None)
 
     def _each(
-        self, obs: Observations, function: Callable[[Observations], Any], size: int | None, workers: int | None
+        self, obs: Observations, function: Callable[[Observations], Any], size: int | None, workers: Workers
     ) -> Iterator[tuple[slice | Array, Any]]:
         """(rows, function(block of these rows)) over all rows."""
         parts = list(_parts(obs, size))

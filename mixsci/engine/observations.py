@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from mixsci.engine.execution import DaskSource, is_dask
 from mixsci.engine.kernels.layout import Rows
-from mixsci.engine.noise import NoNoise, as_noise, join_noise
+from mixsci.engine.noise import NoNoise, Policy, as_noise, from_covariances, from_errors, join_noise
 from mixsci.engine.tables import as_numbers
 from mixsci.errors import DataError, name_rows
 
@@ -26,7 +27,10 @@ SMALLEST = np.float64(1e-100)
 
 
 class Source(Protocol):
-    """Anything that gives its rows block by block, the same blocks every time it is asked."""
+    """Anything that gives its rows block by block, the same blocks every time it is asked.
+
+    One whose rows lie elsewhere may also have `map(function, workers)`, which does the work there (see `map_runs`).
+    """
 
     def blocks(self) -> Iterator[Observations]:
         """Blocks of rows, each small enough to work on at once."""
@@ -94,6 +98,11 @@ class Observations:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __sizeof__(self) -> int:
+        """Bytes of the arrays: by it Dask knows what it would cost to move or keep these rows."""
+        arrays = (*vars(self).values(), *vars(self.noise).values())
+        return object.__sizeof__(self) + sum(array.nbytes for array in arrays if isinstance(array, Array))
 
     @property
     def n_rows(self) -> int:
@@ -221,6 +230,102 @@ def from_blocks(make: Callable[[], Iterable[Any]]) -> BlockSource:
     return BlockSource(make)
 
 
+def from_dask(
+    x: Any,
+    noise: Any = None,
+    projection: Any = None,
+    row_weights: Any = None,
+    groups: Any = None,
+    *,
+    errors: Any = None,
+    missing: Policy = "refuse",
+    convert: Callable[[Any], Observations] | None = None,
+) -> DaskSource:
+    """A source of rows that lie in Dask, as its partitions: chunks of rows, the number of which may be unknown.
+
+    Rows never lie in one place all at once: see `DaskSource`. What differs by row is a dask array, data frame or series
+    with the partitions of x.
+
+    Args:
+        x: dask array or data frame (n, m); NaN or NA = missing.
+        noise: None, an object of `mixsci.noise` shared by all rows, or dask array (n, m, m) of covariances.
+        projection: (m, D) array shared by all rows, or dask array (n, m, D).
+        row_weights: dask array or series (n,) >= 0.
+        groups: dask array or series (n,) of labels.
+        errors: instead of `noise`, standard deviations: dask array or data frame (n, m).
+        missing: what an observed value without an error is, "refuse" or "gap" (see `mixsci.noise.from_errors`).
+        convert: instead of all these, a function that makes the value of a partition `Observations`. A worker runs it.
+            x may then be any Dask collection, or a list of delayed objects.
+
+    Raises:
+        DataError: what is not in Dask, or not in the partitions of x. What is wrong with the rows themselves is said
+            when a worker first sees them, with the number of the partition.
+
+    Example:
+        >>> import dask.array as da, mixsci as mx
+        >>> x = da.random.default_rng(0).normal(2.0, 1.0, size=(10_000, 1), chunks=(1_000, 1))
+        >>> source = mx.from_dask(x, noise=mx.noise.from_errors([0.5]))
+        >>> mx.fit(mx.Model(1), source, rng=0).mixture.means.round(1)
+        array([[2.]])
+    """
+    given = {"noise": noise, "projection": projection, "row_weights": row_weights, "groups": groups, "errors": errors}
+    given = {name: value for name, value in given.items() if value is not None}
+    if convert is not None:
+        if given:
+            raise DataError(f"convert makes Observations whole: leave {' and '.join(given)} to it")
+        return DaskSource(x, convert)
+    if noise is not None and errors is not None:
+        raise DataError("rows have one noise: give noise or errors, not both")
+    in_dask = {name: value for name, value in {"x": x, **given}.items() if is_dask(value)}
+    shared = {name: value for name, value in given.items() if name not in in_dask}
+    _check_columns(x, in_dask, shared)
+    return DaskSource(in_dask, _FromColumns(shared.get("noise"), shared.get("projection"), missing))
+
+
+@dataclass(frozen=True, eq=False)
+class _FromColumns:
+    """Observations of one partition, from the values of its columns by name and from what all rows share."""
+
+    noise: Any
+    projection: Any
+    missing: Policy
+
+    def __call__(self, part: Mapping[str, Any]) -> Observations:
+        noise = self.noise
+        if "errors" in part:
+            noise = from_errors(part["errors"], missing=self.missing)
+        elif "noise" in part:
+            noise = from_covariances(part["noise"], missing=self.missing)
+        return Observations(
+            part["x"], noise, part.get("projection", self.projection), part.get("row_weights"), part.get("groups")
+        )
+
+
+_AXES = {
+    "x": ("n", "m"), "noise": ("n", "m", "m"), "errors": ("n", "m"), "projection": ("n", "m", "D"),
+    "row_weights": ("n",), "groups": ("n",),
+}  # fmt: skip
+
+
+def _check_columns(x: Any, in_dask: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
+    """Refuse columns of a Dask source that are in memory although they differ by row, or have the wrong axes."""
+    if "x" not in in_dask:
+        raise DataError(f"from_dask needs a dask array or data frame; got {type(x).__name__}: write Observations(x)")
+    for name, rows in in_dask.items():
+        axes = getattr(rows, "ndim", None)
+        if not isinstance(axes, int) or axes != len(_AXES[name]):
+            raise DataError(
+                f"{name} in Dask must be an array or data frame with axes ({', '.join(_AXES[name])}); got "
+                f"{type(rows).__name__}" + (f" with {axes}" if isinstance(axes, int) else "")
+            )
+    for name, value in shared.items():
+        fits = (name == "noise" and getattr(value, "per_row", True) is False) or (
+            name == "projection" and np.ndim(value) == 2
+        )
+        if not fits:
+            raise DataError(f"{name} that differs by row must lie in Dask as x does; got {type(value).__name__}")
+
+
 def effective_rows(row_weights: Any) -> float:
     """How many equal rows importance weights are worth, (sum w)^2 / sum w^2 (Kish 1965).
 
@@ -242,8 +347,26 @@ def effective_rows(row_weights: Any) -> float:
 
 
 def as_observations(data: Any) -> Observations:
-    """Observations as they are; anything else is x, without noise."""
-    return data if isinstance(data, Observations) else Observations(data)
+    """Observations as they are; anything else is x, without noise.
+
+    Raises:
+        DataError: rows that are not in memory.
+    """
+    if isinstance(data, Observations):
+        return data
+    if is_dask(data):
+        raise DataError(
+            "rows in Dask must be handed over as from_dask(x), or for results row by row computed first; "
+            f"got a dask {type(data).__name__}"
+        )
+    if callable(getattr(data, "blocks", None)):
+        raise DataError(f"results row by row need rows in memory; got {type(data).__name__}: ask part by part")
+    return Observations(data)
+
+
+def as_source(data: Any) -> Any:
+    """A source of rows as it is; anything else as `Observations`."""
+    return data if not is_dask(data) and callable(getattr(data, "blocks", None)) else as_observations(data)
 
 
 def join(parts: Sequence[Observations]) -> Observations:

@@ -11,10 +11,10 @@ import time
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import mixsci as mx
-from mixsci.engine.execution import map_blocks, thread_count
+from mixsci.engine.execution import Run, map_blocks, map_runs, one_blas_thread, thread_count
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -68,12 +68,62 @@ def test_threads_really_work_side_by_side():
     assert sorted(map_blocks(lambda _: meeting.wait(), range(3), 3)) == [0, 1, 2]
 
 
+class Blocks:
+    """A source of numbers in place of blocks."""
+
+    def blocks(self):
+        yield from "abcdefg"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_blocks_are_runs_of_one_in_order(workers):
+    found = map_runs(lambda run: (run.number, list(run.blocks)), Blocks(), workers)
+    assert list(found) == [(i, [letter]) for i, letter in enumerate("abcdefg")]
+
+
+def test_a_source_with_a_map_of_its_own_does_the_work():
+    asked = []
+
+    class Elsewhere(Blocks):
+        def map(self, function, workers):
+            asked.append(workers)
+            yield function(Run(0, "abcd"))
+            yield function(Run(1, "efg"))
+
+    assert list(map_runs(lambda run: len(run.blocks), Elsewhere(), 3)) == [4, 3]
+    assert asked == [3]
+
+
+def threads_of_blas(_=None):
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} or {1}
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_blas_keeps_to_one_thread_inside_blocks(workers):
-    def threads_of_blas(_):
-        return max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+    with threadpool_limits(2, "blas"):
+        assert list(map_blocks(threads_of_blas, range(4), workers)) == [{1}] * 4
 
-    assert set(map_blocks(threads_of_blas, range(4), workers)) == {1}
+
+def test_blas_has_its_threads_back_when_the_last_block_is_done():
+    """Two threads whose blocks overlap: the one that comes first leaves first."""
+    inside, leave, seen = threading.Event(), threading.Event(), []
+
+    def first():
+        with one_blas_thread():
+            inside.set()
+            leave.wait(20)
+
+    with threadpool_limits(2, "blas"):
+        before = threads_of_blas()
+        other = threading.Thread(target=first)
+        other.start()
+        assert inside.wait(20)
+        with one_blas_thread():
+            leave.set()
+            other.join(20)
+            seen.append(threads_of_blas())
+        seen.append(threads_of_blas())
+    assert seen == [{1}, before]
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "two", True])

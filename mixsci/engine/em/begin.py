@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from mixsci.engine.execution import Run, Workers, map_runs
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.model.priors import no_prior
@@ -33,14 +34,50 @@ def begin_at(model: Model, start: Mixture, obs: Any) -> Mixture:
     return complete(model, start, labels)
 
 
-def labels_of(obs: Any) -> Labels:
-    """Labels of the groups of the rows, in the order in which blocks bring them; None without groups."""
+@dataclass(frozen=True)
+class Facts:
+    """What one pass learns of the rows, whatever the mixture; `a + b` joins two runs of them.
+
+    Attributes:
+        n_rows: rows, empty ones too.
+        weighted: whether any row has a weight above zero.
+        set_aside: values set aside because their noise is unknown.
+        labels: of the groups, in the order in which blocks bring them.
+    """
+
+    n_rows: int = 0
+    weighted: bool = False
+    set_aside: int = 0
+    labels: tuple[Hashable, ...] = ()
+
+    def __add__(self, other: Facts) -> Facts:
+        return Facts(
+            self.n_rows + other.n_rows,
+            self.weighted or other.weighted,
+            self.set_aside + other.set_aside,
+            tuple(dict.fromkeys((*self.labels, *other.labels))),
+        )
+
+
+def facts_of(obs: Any, workers: Workers = None) -> Facts:
+    """Number, groups and weights of the rows, counted where they lie."""
     if isinstance(obs, Observations):
-        return obs.group_labels
-    labels: dict[Hashable, None] = {}
-    for block in obs.blocks():
-        labels.update(dict.fromkeys(block.group_labels or ()))
-    return tuple(labels) or None
+        return _facts_of_block(obs)
+    return sum(map_runs(_facts_of_run, obs, workers), Facts())
+
+
+def _facts_of_run(run: Run) -> Facts:
+    return sum((_facts_of_block(block) for block in run.blocks), Facts())
+
+
+def _facts_of_block(block: Observations) -> Facts:
+    weighted = block.row_weights is None or bool(block.row_weights.any())
+    return Facts(len(block), weighted, int(block.set_aside.sum()), block.group_labels or ())
+
+
+def labels_of(obs: Any, workers: Workers = None) -> Labels:
+    """Labels of the groups of the rows, in the order in which blocks bring them; None without groups."""
+    return facts_of(obs, workers).labels or None
 
 
 def check_start(model: Model, start: Any, obs: Any, labels: Labels) -> None:

@@ -13,9 +13,10 @@ from mixsci.engine.em.result import Fit
 from mixsci.engine.em.splitting import require_free, split_and_merge as leave_poor_optimum
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.task import Task
+from mixsci.engine.execution import Workers
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
-from mixsci.engine.observations import as_observations
+from mixsci.engine.observations import as_source
 from mixsci.errors import ConvergenceWarning, DataError
 
 
@@ -29,7 +30,7 @@ def fit(
     max_iter: int = 10_000,
     accelerate: bool = True,
     rng: Any = None,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
     checkpoint: str | Path | None = None,
     split_and_merge: bool = False,
@@ -46,7 +47,7 @@ def fit(
         max_iter: passes over the data at most.
         accelerate: False is plain EM.
         rng: seed or generator of the starts.
-        workers: threads; None = all processors. The result does not depend on it.
+        workers: threads, or a client of dask.distributed; None = all processors. The result does not depend on it.
         progress: show the climb on standard error.
         checkpoint: a file written every few seconds, and from which an interrupted fit goes on to the identical result.
         split_and_merge: after convergence, try to merge two components and split a third (Ueda et al. 2000).
@@ -62,7 +63,7 @@ def fit(
         >>> mx.fit(mx.Model(n_components=2), x, rng=0).mixture.weights.round(2)
         array([0.6, 0.4])
     """
-    obs = obs if hasattr(obs, "blocks") else as_observations(obs)
+    obs = as_source(obs)
     _check_settings(tol, max_iter, starts)
     if split_and_merge:
         require_free(model)

@@ -24,6 +24,7 @@ from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.steps import iterate
+from mixsci.engine.execution import Workers
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.statistics import Stats
@@ -103,7 +104,7 @@ class Selected:
         """Names of the columns."""
         return self.observed.names
 
-    def lost(self, mixture: Mixture, workers: int | None = None) -> tuple[Array, Array]:
+    def lost(self, mixture: Mixture, workers: Workers = None) -> tuple[Array, Array]:
         """(C,) chance of a row of each class to be lost, and (M,) what each draw adds to it."""
         each = self.factors * np.exp(mixture.log_density(self.draws, workers=workers))
         return np.bincount(self.classes, each, minlength=len(self.kept)), each

@@ -7,12 +7,14 @@ columns times c give means times c and the same responsibilities.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mixsci.engine.em.begin import complete
 from mixsci.engine.em.steps import em_step
+from mixsci.engine.execution import Run, Workers, map_runs
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.linear import climb as least_squares
 from mixsci.engine.model.means import Ladder
@@ -51,9 +53,9 @@ class Sketch:
     groups: Array | None
 
 
-def sketch(obs: Any, rng: np.random.Generator, workers: int | None) -> Sketch:
+def sketch(obs: Any, rng: np.random.Generator, workers: Workers, n_rows: int | None = None) -> Sketch:
     """What a sample of the rows says; refuses rows from which nothing can be learnt."""
-    sample = draw_rows(obs, SAMPLE_ROWS, rng)
+    sample = draw_rows(obs, SAMPLE_ROWS, rng, workers=workers, n_rows=n_rows)
     if sample.row_weights is not None and not sample.row_weights.all():
         sample = sample.take(np.flatnonzero(sample.row_weights))
     if not sample.seen().any():
@@ -72,15 +74,26 @@ def sketch(obs: Any, rng: np.random.Generator, workers: int | None) -> Sketch:
     return Sketch(sample, points, resolved, location, spread, single.covariances[0], few.groups)
 
 
-def draw_rows(obs: Any, most: int, rng: np.random.Generator) -> Observations:
-    """At most so many rows, drawn without replacement; all of them where there are no more."""
+def draw_rows(
+    obs: Any, most: int, rng: np.random.Generator, *, workers: Workers = None, n_rows: int | None = None
+) -> Observations:
+    """At most so many rows, drawn without replacement; all of them where there are no more.
+
+    Rows of a source are drawn where they lie, each with a random key, and those with the lowest keys are the sample.
+
+    Args:
+        n_rows: number of rows, if known: no more of them than needed are then brought here.
+    """
     if isinstance(obs, Observations):
         return obs if len(obs) <= most else obs.take(_some(len(obs), most, rng))
+    # With a margin of 6 standard deviations, rows enough have keys below this.
+    below = 1.0 if n_rows is None else (most + 6 * np.sqrt(most)) / max(n_rows, 1)
+    draw = partial(_rows_with_keys, int(rng.integers(2**63)), below)
     kept: list[Observations] = []
     keys = np.empty(0)
-    for block in obs.blocks():
-        kept.append(block)
-        keys = np.concatenate([keys, rng.random(len(block))])
+    for blocks, their_keys in map_runs(draw, obs, workers):
+        kept += blocks
+        keys = np.concatenate([keys, their_keys])
         if len(keys) > 4 * most:
             chosen = np.sort(np.argsort(keys)[:most])
             kept, keys = [join(kept).take(chosen)], keys[chosen]
@@ -88,6 +101,18 @@ def draw_rows(obs: Any, most: int, rng: np.random.Generator) -> Observations:
         raise DataError("there must be at least one row; got none")
     whole = join(kept)
     return whole if len(whole) <= most else whole.take(np.sort(np.argsort(keys)[:most]))
+
+
+def _rows_with_keys(seed: int, below: float, run: Run) -> tuple[list[Observations], Array]:
+    """The rows of a run whose random keys are low enough, block by block, and their keys."""
+    rng = np.random.default_rng([seed, run.number])
+    kept, keys = [], [np.empty(0)]
+    for block in filter(len, run.blocks):
+        key = rng.random(len(block))
+        low = np.flatnonzero(key < below)
+        kept.append(block if len(low) == len(block) else block.take(low))
+        keys.append(key[low])
+    return kept, np.concatenate(keys)
 
 
 def draw_start(
@@ -213,7 +238,7 @@ def _spread(apart: Array, variance: Array) -> float:
     return size if size > 0 else np.sqrt(noise) if noise > 0 else 1.0
 
 
-def _single_gaussian(sample: Observations, location: Array, spread: Array, workers: int | None) -> Mixture:
+def _single_gaussian(sample: Observations, location: Array, spread: Array, workers: Workers) -> Mixture:
     """One Gaussian for all rows, after a few steps of EM."""
     rows = (
         sample if sample.groups is None else Observations(sample.x, sample.noise, sample.projection, sample.row_weights)

@@ -16,11 +16,11 @@ from mixsci.engine.em.begin import begin_at, check_start, complete, labels_of
 from mixsci.engine.em.state import Outcome, State
 from mixsci.engine.em.stopping import LOOK_BACK, accelerated_gap, aitken_gap, stands_still
 from mixsci.engine.evaluate import evaluate, warn_of_unknown_groups
-from mixsci.engine.execution import map_blocks, thread_count
+from mixsci.engine.execution import Run, Workers, map_runs, thread_count
 from mixsci.engine.mixture import Mixture, all_above
 from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.model.statistics import Stats
-from mixsci.engine.observations import Observations, as_observations
+from mixsci.engine.observations import Observations, as_source
 from mixsci.errors import ConvergenceWarning, DataError
 
 Array = np.ndarray
@@ -39,24 +39,24 @@ class CollapseError(Exception):
         self.component = component
 
 
-def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: int | None = None) -> Stats:
+def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: Workers = None) -> Stats:
     """E-step: the sums over all rows that the M-step needs.
 
     Args:
         mixture: the mixture at which responsibilities are taken.
         obs: `Observations`, an array, or a source of blocks.
         backend: "numba", or "reference" (plain NumPy, slow).
-        workers: threads; None = all processors. The result does not depend on it.
+        workers: threads, or a Dask client for rows in Dask; None = what there is. The result does not depend on it.
     """
-    obs = obs if hasattr(obs, "blocks") else as_observations(obs)
+    obs = as_source(obs)
     threads, columns = thread_count(workers), None
     if isinstance(obs, Observations):
         columns = max(obs.width, obs.n_dims)
-        threads = 1 if len(obs) * mixture.n_components < _FEW_CELLS else threads
+        workers = 1 if len(obs) * mixture.n_components < _FEW_CELLS else threads
         if mixture.group_labels is not None and obs.group_labels is not mixture.group_labels:
             warn_of_unknown_groups(mixture, obs)
-    blocks = filter(len, obs.blocks())
-    parts = map_blocks(lambda at: _stats_of_block(mixture, at, backend), blocks, threads, columns=columns)
+    found = map_runs(partial(_stats_of_run, mixture, backend), obs, workers, columns=columns)
+    parts = (stats for stats in found if stats is not None)
     first = next(parts, None)
     if first is None:
         raise DataError("there must be at least one row; got none")
@@ -65,19 +65,19 @@ def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: int |
     return stats if complete is None else complete(mixture, stats, partial(expect, backend=backend, workers=workers))
 
 
-def em_step(model: Model, mixture: Mixture, obs: Any, *, workers: int | None = None) -> tuple[Mixture, Stats]:
+def em_step(model: Model, mixture: Mixture, obs: Any, *, workers: Workers = None) -> tuple[Mixture, Stats]:
     """One EM step: the next mixture, and the sums taken at the one given.
 
     Groups, offsets, a background, theta or rates that the model has and the mixture lacks are added first.
     """
-    obs = obs if hasattr(obs, "blocks") else as_observations(obs)
+    obs = as_source(obs)
     mixture = begin_at(model, mixture, obs)
     stats = expect(mixture, obs, workers=workers)
     return model.maximise(mixture, stats), stats
 
 
 def iterate(
-    model: Model, obs: Any, *, start: Mixture, accelerate: bool = True, workers: int | None = None
+    model: Model, obs: Any, *, start: Mixture, accelerate: bool = True, workers: Workers = None
 ) -> Iterator[State]:
     """States of the climb from `start`, for ever; the caller decides when to stop, show or save.
 
@@ -91,9 +91,10 @@ def iterate(
         ...     if state.gap < 1e-3:
         ...         break
     """
-    obs = obs if hasattr(obs, "blocks") else as_observations(obs)
-    check_start(model, start, obs, labels_of(obs))
-    start = complete(model, start, labels_of(obs))
+    obs = as_source(obs)
+    labels = labels_of(obs, workers)
+    check_start(model, start, obs, labels)
+    start = complete(model, start, labels)
     try:
         yield from climb(model, obs, start, accelerate=accelerate, workers=workers)
     except CollapseError as collapse:
@@ -110,7 +111,7 @@ class Memory:
 
 
 def climb(
-    model: Model, obs: Any, mixture: Mixture, *, accelerate: bool, workers: int | None, memory: Memory | None = None
+    model: Model, obs: Any, mixture: Mixture, *, accelerate: bool, workers: Workers, memory: Memory | None = None
 ) -> Iterator[State]:
     """States of the climb; raises `CollapseError` where a component does."""
     at = _visit(model, obs, mixture, workers)
@@ -140,7 +141,7 @@ def _advance(
     plain: Mixture,
     here: Array,
     anderson: Anderson,
-    workers: int | None,
+    workers: Workers,
     *,
     accelerate: bool,
 ) -> tuple[_Visit, Anderson, int]:
@@ -166,14 +167,14 @@ class _Visit:
         self.objective = stats.log_likelihood + log_prior
 
 
-def _visit(model: Model, obs: Any, mixture: Mixture, workers: int | None) -> _Visit:
+def _visit(model: Model, obs: Any, mixture: Mixture, workers: Workers) -> _Visit:
     stats = expect(mixture, obs, workers=workers)
     if stats.failures.any():
         raise CollapseError(int(np.flatnonzero(stats.failures)[0]))
     return _Visit(mixture, stats, model.log_prior(mixture))
 
 
-def _leap(model: Model, obs: Any, target: Array, plain: Mixture, at: _Visit, workers: int | None) -> _Visit | None:
+def _leap(model: Model, obs: Any, target: Array, plain: Mixture, at: _Visit, workers: Workers) -> _Visit | None:
     """The visit of the accelerated step, or None where it is no mixture or the objective would fall."""
     if not np.isfinite(target).all():
         return None
@@ -214,6 +215,12 @@ def bare(model: Model, obs: Any) -> bool:
         return False
     rows = getattr(obs, "observed", obs)
     return isinstance(rows, Observations) and not rows.has_noise
+
+
+def _stats_of_run(mixture: Mixture, backend: str, run: Run) -> Stats | None:
+    """The sums over the rows of a run, in block order; None where it has none."""
+    parts = [_stats_of_block(mixture, block, backend) for block in run.blocks if len(block)]
+    return reduce(add, parts) if parts else None
 
 
 def _stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stats:

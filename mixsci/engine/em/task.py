@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from mixsci.engine.em.begin import check_start, complete
+from mixsci.engine.em.begin import check_start, complete, facts_of
 from mixsci.engine.em.checkpoint import Checkpoint
 from mixsci.engine.em.result import Fit
-from mixsci.engine.em.start import Sketch, draw_start, sketch
+from mixsci.engine.em.start import Sketch, draw_rows, draw_start, sketch
 from mixsci.engine.em.state import Outcome, State
 from mixsci.engine.em.steps import CollapseError, Memory, bare, climb
 from mixsci.engine.em.stopping import rounding
 from mixsci.engine.em.turning import turn
 from mixsci.engine.em.watching import every, progress, record
+from mixsci.engine.execution import Workers
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import Observations
@@ -24,6 +25,8 @@ from mixsci.errors import DataError
 
 _SHORT_PASSES = 40
 _SHORT_TOL = 1e-3
+#: From so many rows on a climb on one in so many comes first.
+_MANY_ROWS, _SAMPLED = 300_000, 16
 _CHECKPOINT_SECONDS = 10.0
 _MOST_TURNS = 30
 #: A component with fewer expected rows than this has lost them all.
@@ -54,7 +57,7 @@ class Task:
         tol: float,
         max_iter: int,
         accelerate: bool,
-        workers: int | None,
+        workers: Workers,
         show: bool,
     ) -> None:
         self.model, self.obs, self.start, self.tol, self.max_iter = model, obs, start, tol, max_iter
@@ -66,19 +69,13 @@ class Task:
 
     def look(self, rng: np.random.Generator) -> None:
         """Learn the rows' number, groups, spread; refuse what cannot be fitted."""
-        labels: dict[Hashable, None] = {}
-        weighted = False
-        for block in [self.obs] if isinstance(self.obs, Observations) else self.obs.blocks():
-            self.n_rows += len(block)
-            weighted = weighted or block.row_weights is None or bool(block.row_weights.any())
-            self.set_aside += int(block.set_aside.sum())
-            labels.update(dict.fromkeys(block.group_labels or ()))
-        if self.n_rows and not weighted:
+        facts = facts_of(self.obs, self.workers)
+        if facts.n_rows and not facts.weighted:
             raise DataError("at least one row must have a weight above zero; none has")
-        self.labels = tuple(labels) or None
+        self.n_rows, self.set_aside, self.labels = facts.n_rows, facts.set_aside, facts.labels or None
         if self.start is not None:
             check_start(self.model, self.start, self.obs, self.labels)
-        self.view = sketch(self.obs, rng, self.workers)
+        self.view = sketch(self.obs, rng, self.workers, self.n_rows)
         self._check_rows()
         self.model = self.model.resolve(self.view.spread)
         self.model.pseudo(self.view.points.shape[1])
@@ -104,7 +101,17 @@ class Task:
                 break
         assert best is not None
         self.model.weights.check(best.state.mixture.rates, self.model.n_components)
-        return best.state.mixture, tuple(reached)
+        return self._nearer(best, rng), tuple(reached)
+
+    def _nearer(self, best: Ended, rng: np.random.Generator) -> Mixture:
+        """Where a climb on a larger sample ends, if rows are so many that it spares passes over all of them."""
+        if self.n_rows < _MANY_ROWS or self.interrupted:
+            return best.state.mixture
+        sample = draw_rows(self.obs, self.n_rows // _SAMPLED, rng, workers=self.workers, n_rows=self.n_rows)
+        ended = self._run(sample, best.state.mixture, self.tol, self.max_iter, [], None, None)
+        self.interrupted = ended.outcome is Outcome.INTERRUPTED
+        usable, _ = _rank(ended)
+        return ended.state.mixture if usable else best.state.mixture
 
     def climb(
         self, mixture: Mixture, saved: Checkpoint | None, reached: tuple[float, ...], memory: Memory | None = None,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mixsci.engine.em.steps import expect
+from mixsci.engine.execution import Workers
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.covariances import Full
 from mixsci.engine.model.model import Model
@@ -28,7 +29,7 @@ _FLAT = 1e-2
 _HALVINGS = 6
 
 
-def turn(model: Model, mixture: Mixture, obs: Any, least: float, workers: int | None) -> Mixture | None:
+def turn(model: Model, mixture: Mixture, obs: Any, least: float, workers: Workers) -> Mixture | None:
     """The mixture with its flat components turned if that gains more than `least` nats, else None."""
     if model.covariance != Full() or not model.means.free or model.offsets is not None:
         return None

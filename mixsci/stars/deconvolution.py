@@ -1,0 +1,199 @@
+"""The deconvolved distribution of velocities: how many components, where they begin, what a survey lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixsci.engine.em.fit import fit
+from mixsci.engine.em.result import Fit
+from mixsci.engine.em.selection import Box, draw, fit_selected
+from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.background import UniformBackground
+from mixsci.engine.model.model import Frozen, Model
+from mixsci.engine.observations import Observations
+from mixsci.errors import DataError
+from mixsci.stars.blocks import KinematicsBlocks
+from mixsci.stars.kinematics import Kinematics
+from mixsci.stars.velocity_fit import VelocityFit
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+Array = np.ndarray
+
+_FOLDS = 5
+#: A uniform background reaches so far beyond the values on either side, as a share of their range.
+_MARGIN = 0.02
+
+
+def deconvolve(
+    kin: Kinematics | KinematicsBlocks,
+    n_components: int | Sequence[int] = 3,
+    *,
+    start: Mixture | None = None,
+    frozen: Frozen | None = None,
+    prior: Any = None,
+    selection: Any = None,
+    outliers: bool | UniformBackground = False,
+    covariance: Any = "full",
+    criterion: str = "bic",
+    floor: float = 0.0,
+    starts: int | None = None,
+    tol: float = 1e-6,
+    max_iter: int = 10_000,
+    accelerate: bool = True,
+    rng: Any = 0,
+    workers: Any = None,
+    progress: bool = False,
+    split_and_merge: bool = False,
+) -> VelocityFit:
+    """The mixture behind noisy, partial velocities: extreme deconvolution (Bovy, Hogg & Roweis 2011).
+
+    Args:
+        kin: the stars, from `from_gaia` or `from_velocities`.
+        n_components: K, or several of which the best by `criterion` is kept (`choices` shows all).
+        start: a mixture to begin from, in the latent dimensions.
+        frozen: `mx.Frozen(...)`: what keeps its starting value.
+        prior: of `mx.prior`; Bovy's w is `mx.prior.Bovy(w)`, in squared units of the velocities.
+        selection: what the survey kept, as a function of the measured values: name of a column -> (low, high), a `Box`,
+            or a function of x (n, m) that gives chances (n,) in [0, 1]. The likelihood of each star is divided by its
+            chance to be kept, an integral over fixed draws.
+        outliers: add a uniform component over the range of the values (spaces without projection), or this one.
+        covariance: structure of the covariances, see `mx.Model`.
+        criterion: "bic", or "held_out": mean log-likelihood of stars left out of the fit, in five folds.
+        floor: smallest variance in any direction.
+        starts, tol, max_iter, accelerate, workers, progress, split_and_merge: as in `mx.fit`.
+        rng: seed of the starts.
+
+    Raises:
+        DataError: stars or settings that cannot be used.
+
+    Example:
+        >>> from mixsci import stars
+        >>> made = stars.simulate_disc(3000, rng=1)
+        >>> kin = stars.from_gaia(made.table, "uvw")
+        >>> stars.deconvolve(kin, 1).to_table()["component", "U", "sigma_U"].colnames
+        ['component', 'U', 'sigma_U']
+    """
+    if not isinstance(kin, Kinematics | KinematicsBlocks):
+        raise DataError(f"kin must be Kinematics, as from_gaia makes them; got {type(kin).__name__}")
+    counts = _counts(n_components)
+    omega = None if selection is None else omega_of(selection, kin)
+    background = _outliers(outliers, kin)
+    options = {
+        "start": start, "starts": starts, "tol": tol, "max_iter": max_iter, "accelerate": accelerate, "rng": rng,
+        "workers": workers, "progress": progress, "split_and_merge": split_and_merge,
+    }  # fmt: skip
+
+    def run(k: int, rows: Any) -> Fit:
+        model = Model(
+            k, covariance=covariance, background=background, prior=prior, frozen=frozen, floor=floor
+        )  # fmt: skip
+        return fit(model, rows, **options) if omega is None else fit_selected(model, rows, omega, **options)
+
+    if len(counts) == 1:
+        found, choices = run(counts[0], kin.observations), None
+    else:
+        found, choices = _best(counts, run, kin, criterion)
+    names = _named(found, kin)
+    source = None if omega is None else draw(kin.observations, omega, found.mixture)
+    return VelocityFit(names, kin, choices=choices, source=source)
+
+
+def _counts(n_components: Any) -> list[int]:
+    counts = [n_components] if isinstance(n_components, int | np.integer) else list(n_components)
+    if not counts or any(isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1 for k in counts):
+        raise DataError(f"n_components must be whole numbers, 1 or more; got {n_components!r}")
+    return [int(k) for k in counts]
+
+
+def _best(
+    counts: Sequence[int], run: Callable[[int, Any], Fit], kin: Kinematics | KinematicsBlocks, criterion: str
+) -> tuple[Fit, QTable]:
+    """The best of several fits, and the table of all."""
+    from astropy.table import QTable
+
+    if criterion not in CRITERIA:
+        raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r}")
+    fits = [run(k, kin.observations) for k in counts]
+    scores = CRITERIA[criterion](fits, counts, run, kin)
+    table = QTable({
+        "n_components": counts, "log_likelihood": [found.log_likelihood for found in fits],
+        "n_free": [found.n_free for found in fits], "bic": [found.bic for found in fits],
+        "aic": [found.aic for found in fits], "converged": [found.converged for found in fits],
+    })  # fmt: skip
+    if criterion == "held_out":
+        table["held_out"] = scores
+    best = int(np.argmax(scores))
+    table["best"] = np.arange(len(counts)) == best
+    return fits[best], table
+
+
+def _by_bic(fits: Sequence[Fit], *_: Any) -> list[float]:
+    return [-found.bic for found in fits]
+
+
+def _by_held_out(fits: Sequence[Fit], counts: Sequence[int], run: Any, kin: Any) -> list[float]:
+    """Mean log density of every star under fits to the other folds."""
+    if not isinstance(kin, Kinematics):
+        raise DataError('held-out stars must be in memory: choose by criterion="bic", or pass one of the blocks')
+    del fits
+    fold = np.random.default_rng(0).permutation(len(kin)) % _FOLDS
+    scores = []
+    for k in counts:
+        total = 0.0
+        for f in range(_FOLDS):
+            found = run(k, kin.observations.take(np.flatnonzero(fold != f)))
+            total += float(found.mixture.log_density(kin.observations.take(np.flatnonzero(fold == f))).sum())
+        scores.append(total / len(kin))
+    return scores
+
+
+#: Name of a criterion -> scores of fits, the larger the better.
+CRITERIA: dict[str, Callable[..., list[float]]] = {"bic": _by_bic, "held_out": _by_held_out}
+
+
+def omega_of(selection: Any, kin: Kinematics | KinematicsBlocks) -> Callable[[Array], Array]:
+    """What a survey kept, as a function of the measured values."""
+    if not isinstance(kin, Kinematics):
+        raise DataError("a selection needs stars in memory: pass one of the blocks")
+    if isinstance(selection, Mapping):
+        unknown = [str(name) for name in selection if name not in kin.names]
+        if unknown:
+            raise DataError(f"a selection must name measured columns, {', '.join(kin.names)}; got {', '.join(unknown)}")
+        ends = np.array([selection.get(name, (-np.inf, np.inf)) for name in kin.names], dtype=float)
+        return Box(ends[:, 0], ends[:, 1])
+    if not callable(selection):
+        raise DataError(f"a selection must be limits by column, a Box or a function; got {type(selection).__name__}")
+    if isinstance(selection, Box) and len(selection.low) != len(kin.names):
+        raise DataError(f"a Box must have the {len(kin.names)} dimensions of {', '.join(kin.names)}")
+    given: Callable[[Array], Array] = selection
+    return given
+
+
+def _outliers(outliers: bool | UniformBackground, kin: Kinematics | KinematicsBlocks) -> UniformBackground | None:
+    if isinstance(outliers, UniformBackground):
+        return outliers
+    if not outliers:
+        return None
+    if not isinstance(kin, Kinematics):
+        raise DataError("the range of stars in blocks is not known: pass outliers=mx.UniformBackground(low, high)")
+    return around(kin.observations)
+
+
+def around(obs: Observations) -> UniformBackground:
+    """A uniform background over the range of the values."""
+    if obs.projection is not None:
+        raise DataError("outliers are uniform in what is measured, which has no one box in this space: leave them out")
+    low, high = np.nanmin(obs.x, axis=0), np.nanmax(obs.x, axis=0)
+    margin = _MARGIN * np.maximum(high - low, 1e-12)
+    return UniformBackground(low - margin, high + margin, weight=0.01)
+
+
+def _named(found: Fit, kin: Kinematics | KinematicsBlocks) -> Fit:
+    """The fit under the names of the dimensions that were fitted."""
+    return replace(found, names=kin.latent_names)
