@@ -16,7 +16,7 @@ from mixsci.errors import DataError
 from mixsci.stars.catalogue import as_catalogue, row_count
 from mixsci.stars.frames import Orientation
 from mixsci.stars.kinematics import Conversion, Kinematics
-from mixsci.stars.readers import read_blocks
+from mixsci.stars.readers import is_in_blocks, read_blocks
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -111,7 +111,8 @@ def blocks_of(tables: Any, conversion: Conversion) -> KinematicsBlocks | None:
     if hasattr(tables, "to_delayed"):
         return KinematicsBlocks(whole, DaskSource(tables, _Observed(whole)))
     listed = isinstance(tables, list | tuple) and len(tables) > 0
-    if isinstance(tables, str | Path) or (listed and all(isinstance(part, str | Path) for part in tables)):
+    files = isinstance(tables, str | Path) and is_in_blocks(tables)
+    if files or (listed and all(isinstance(part, str | Path) for part in tables)):
         columns = _needed(next(iter(read_blocks(tables, rows=1))), whole)
         return KinematicsBlocks(whole, lambda: read_blocks(tables, columns=columns))
     if listed:
@@ -122,7 +123,7 @@ def blocks_of(tables: Any, conversion: Conversion) -> KinematicsBlocks | None:
         return KinematicsBlocks(whole, tables)
     if isinstance(tables, Iterator):
         raise DataError(
-            "tables must be there for every pass, and an iterator can be gone through once: give a function that makes it"
+            "tables must be there for every pass; an iterator can be gone through once: give a function that makes it"
         )
     return None
 

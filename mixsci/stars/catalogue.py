@@ -255,10 +255,10 @@ def as_catalogue(table: Any, columns: Mapping[str, str] | None = None) -> Catalo
 
 def _in_order(a: str, b: str) -> Pair:
     """A pair of roles in Gaia's order."""
-    pair = (a, b) if ROLES.index(a) < ROLES.index(b) else (b, a)
-    if pair not in PAIRS:
-        raise DataError(f"correlations are between two of {', '.join(ROLES[:5])}; got {a} and {b}")
-    return pair
+    for pair in ((a, b), (b, a)):
+        if pair in PAIRS:
+            return pair
+    raise DataError(f"correlations are between two of {', '.join(ROLES[:5])}; got {a} and {b}")
 
 
 def _name(pair: Pair) -> str:
@@ -289,9 +289,10 @@ def _check_named(source: Columns, columns: Mapping[str, str]) -> dict[str, str]:
     named = {keys[key]: name for key, name in columns.items()}
     if len(named) < len(columns):
         raise DataError(f"columns must name each correlation once; got {', '.join(columns)}")
-    twice = [name for name in named.values() if list(named.values()).count(name) > 1]
+    values = [name for key, name in named.items() if key in ROLES]
+    twice = [name for name in values if values.count(name) > 1]
     if twice:
-        raise DataError(f"columns must name a column for one purpose each; {twice[0]} stands twice")
+        raise DataError(f"columns must name another column for each role; {twice[0]} stands twice")
     return named
 
 

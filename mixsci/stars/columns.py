@@ -171,7 +171,7 @@ def read_unit(text: str) -> Any:
     wrapped = re.fullmatch(r"Angle\[(.*)\]", text)
     # Quotes declare a unit that the VO standard lacks; astropy has those that Gaia quotes.
     text = (wrapped.group(1) if wrapped else text).replace("'", "")
-    for spelling in ("generic", "vounit"):
+    for spelling in ("generic", "cds"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", u.UnitsWarning)
             try:

@@ -16,8 +16,8 @@ from mixsci.stars.geometry import plain
 
 Array = np.ndarray
 
-# Rows converted at a time: what is made on the way to the result then stays small beside it.
-_BLOCK = 65_536
+# Rows converted at a time: what is made on the way stays in the cache, and small beside the result.
+_BLOCK = 16_384
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,14 +42,9 @@ def deconvolve(
     covariance: Any = "full",
     criterion: str = "bic",
     floor: float = 0.0,
-    starts: int | None = None,
-    tol: float = 1e-6,
-    max_iter: int = 10_000,
     accelerate: bool = True,
-    rng: Any = 0,
-    workers: Any = None,
-    progress: bool = False,
-    split_and_merge: bool = False,
+    tol: float = 1e-6,
+    **options: Any,
 ) -> VelocityFit:
     """The mixture behind noisy, partial velocities: extreme deconvolution (Bovy, Hogg & Roweis 2011).
 
@@ -66,8 +61,7 @@ def deconvolve(
         covariance: structure of the covariances, see `mx.Model`.
         criterion: "bic", or "held_out": mean log-likelihood of stars left out of the fit, in five folds.
         floor: smallest variance in any direction.
-        starts, tol, max_iter, accelerate, workers, progress, split_and_merge: as in `mx.fit`.
-        rng: seed of the starts.
+        accelerate, tol, options: of `mx.fit`: starts, max_iter, rng (0), workers, progress, split_and_merge.
 
     Raises:
         DataError: stars or settings that cannot be used.
@@ -83,25 +77,20 @@ def deconvolve(
         raise DataError(f"kin must be Kinematics, as from_gaia makes them; got {type(kin).__name__}")
     counts = _counts(n_components)
     omega = None if selection is None else omega_of(selection, kin)
-    background = _outliers(outliers, kin)
-    options = {
-        "start": start, "starts": starts, "tol": tol, "max_iter": max_iter, "accelerate": accelerate, "rng": rng,
-        "workers": workers, "progress": progress, "split_and_merge": split_and_merge,
+    climb = {"start": start, "accelerate": accelerate, "tol": tol, "rng": 0} | options
+    assumed = {
+        "covariance": covariance, "background": _outliers(outliers, kin), "prior": prior, "frozen": frozen,
+        "floor": floor,
     }  # fmt: skip
 
     def run(k: int, rows: Any) -> Fit:
-        model = Model(
-            k, covariance=covariance, background=background, prior=prior, frozen=frozen, floor=floor
-        )  # fmt: skip
-        return fit(model, rows, **options) if omega is None else fit_selected(model, rows, omega, **options)
+        model = Model(k, **assumed)
+        return fit(model, rows, **climb) if omega is None else fit_selected(model, rows, omega, **climb)
 
-    if len(counts) == 1:
-        found, choices = run(counts[0], kin.observations), None
-    else:
-        found, choices = _best(counts, run, kin, criterion)
-    names = _named(found, kin)
+    found, choices = _best(counts, run, kin, criterion)
     source = None if omega is None else draw(kin.observations, omega, found.mixture)
-    return VelocityFit(names, kin, choices=choices, source=source)
+    # Names of the dimensions that were fitted, which are not always the columns.
+    return VelocityFit(replace(found, names=kin.latent_names), kin, choices=choices, source=source)
 
 
 def _counts(n_components: Any) -> list[int]:
@@ -113,12 +102,14 @@ def _counts(n_components: Any) -> list[int]:
 
 def _best(
     counts: Sequence[int], run: Callable[[int, Any], Fit], kin: Kinematics | KinematicsBlocks, criterion: str
-) -> tuple[Fit, QTable]:
-    """The best of several fits, and the table of all."""
+) -> tuple[Fit, QTable | None]:
+    """The best of several fits, and the table of all; no table for a single one."""
     from astropy.table import QTable
 
     if criterion not in CRITERIA:
         raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r}")
+    if len(counts) == 1:
+        return run(counts[0], kin.observations), None
     fits = [run(k, kin.observations) for k in counts]
     scores = CRITERIA[criterion](fits, counts, run, kin)
     table = QTable({
@@ -175,7 +166,7 @@ def omega_of(selection: Any, kin: Kinematics | KinematicsBlocks) -> Callable[[Ar
     return given
 
 
-def _outliers(outliers: bool | UniformBackground, kin: Kinematics | KinematicsBlocks) -> UniformBackground | None:
+def _outliers(outliers: Any, kin: Kinematics | KinematicsBlocks) -> UniformBackground | None:
     if isinstance(outliers, UniformBackground):
         return outliers
     if not outliers:
@@ -192,8 +183,3 @@ def around(obs: Observations) -> UniformBackground:
     low, high = np.nanmin(obs.x, axis=0), np.nanmax(obs.x, axis=0)
     margin = _MARGIN * np.maximum(high - low, 1e-12)
     return UniformBackground(low - margin, high + margin, weight=0.01)
-
-
-def _named(found: Fit, kin: Kinematics | KinematicsBlocks) -> Fit:
-    """The fit under the names of the dimensions that were fitted."""
-    return replace(found, names=kin.latent_names)

@@ -16,6 +16,9 @@ from mixsci.stars.ledger import Ledger
 
 Array = np.ndarray
 
+# 10, and rounding: 0.7 / 0.1 is below 7.
+_TENTHS = 10.0 * (1.0 + 1e-12)
+
 
 @dataclass(frozen=True, eq=False)
 class Depths:
@@ -144,12 +147,10 @@ def _leave_out_poor(
     nothing = "parallax" if "distance" not in catalogue.values else "parallax or distance"
     ledger.leave_out(wanted & np.isnan(values) & bare, f"no error of its {nothing}")
     ledger.leave_out(wanted & np.isnan(values), f"no {nothing}")
-    # Rounded away from the limit, so that 9.98 does not read as 10.
-    ledger.leave_out_by(
-        wanted & (values <= 0.0), np.floor(100.0 * values) / 100.0, lambda p: f"parallax {p:.2f} mas is not above 0"
-    )
+    ledger.leave_out_by(wanted & (values <= 0.0), np.round(values, 3), lambda p: f"parallax {p:.3f} mas is not above 0")
     poor = wanted & (values > 0.0) & (values < min_snr * error)
     snr = np.divide(values, error, out=np.zeros_like(values), where=poor)
+    # Rounded down, so that 9.98 does not read as 10.
     ledger.leave_out_by(
-        poor, np.floor(10.0 * snr) / 10.0, lambda ratio: f"parallax over error {ratio:.1f} is below {min_snr:g}"
+        poor, np.floor(snr * _TENTHS) / 10.0, lambda ratio: f"parallax over error {ratio:.1f} is below {min_snr:g}"
     )

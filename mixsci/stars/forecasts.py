@@ -34,8 +34,8 @@ class Calibration:
         rows: (n,) numbers of the stars in their table.
         measured, measured_error: (n,) km/s.
         predicted, predicted_error: (n,) mean and standard deviation of the prediction, km/s, without the measurement's.
-        quantiles: (n,) where the measured value falls in its prediction, the measurement's error allowed for; uniform in
-            [0, 1] where the model is right (Bovy, Hogg & Roweis 2009, section 5.2).
+        quantiles: (n,) where the measured value falls in its prediction, the measurement's error allowed for; uniform
+            in [0, 1] where the model is right (Bovy, Hogg & Roweis 2009, section 5.2).
         ks: Kolmogorov-Smirnov distance of the quantiles from uniform ones. p_value: chance of a larger one.
     """
 

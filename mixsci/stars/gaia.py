@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mixsci.stars.blocks import KinematicsBlocks, blocks_of
 from mixsci.stars.kinematics import Kinematics, conversion, tell
+from mixsci.stars.readers import read
 
 
 def from_gaia(
@@ -24,9 +26,10 @@ def from_gaia(
     """The stars of a catalogue in a space, errors and correlations carried along.
 
     Args:
-        table: astropy Table or QTable, DataFrame, structured array, mapping of arrays. Larger than memory: the path of a
-            parquet or FITS file, of several or of a folder of them; a list of tables, or a function that gives tables
+        table: astropy Table or QTable, DataFrame, structured array, mapping of arrays. Larger than memory: the path of
+            a parquet or FITS file, of several or of a folder of them; a list of tables, or a function that gives tables
             one after the other; a Dask data frame. These give `KinematicsBlocks`, with which everything works alike.
+            Other files are read whole.
         space: "pm", "pm+parallax", "pm+rv", "tangential" or "uvw"; see `mixsci.stars.spaces`.
         columns: role -> name of the column, where its name is not recognised.
         frame: of the motions: an astropy frame or the name of one; None = ICRS, for "uvw" Galactic.
@@ -56,6 +59,6 @@ def from_gaia(
     blocks = blocks_of(table, convert)
     if blocks is not None:
         return blocks
-    found = convert(table)
+    found = convert(read(table) if isinstance(table, str | Path) else table)
     tell(found)
     return found

@@ -119,7 +119,7 @@ def solar_velocity(reflex: Any) -> Array | None:
         >>> from mixsci.stars.geometry import solar_velocity
         >>> speed = float((solar_velocity([12.9, 245.6, 7.78]) ** 2).sum() ** 0.5)
         >>> round(speed, 6)
-        246.06161
+        246.061574
     """
     if reflex is None or reflex is False:
         return None

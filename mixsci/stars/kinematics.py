@@ -220,34 +220,37 @@ def from_velocities(
         raise DataError(f"covariance must name three columns; got {covariance!r}")
     if (v_rad is None) != (v_rad_error is None):
         raise DataError("v_rad and v_rad_error go together: name both columns or none")
-    n, at = row_count(table), orientation(frame)
-    place = [column(table, name, "deg") for name in (lon, lat)]
-    across = np.stack([column(table, name, "km / s") for name in (v_lon, v_lat)], axis=-1)
-    c_ll, c_lb, c_bb = (column(table, name, "km2 / s2") for name in covariance)
+    n, at, uvw = row_count(table), orientation(frame), SPACES["uvw"]
+    place = np.stack([column(table, name, "deg") for name in (lon, lat)])
     x, spread = np.full((n, 3), np.nan), np.zeros((n, 3, 3))
-    x[:, 1:], spread[:, 1, 1], spread[:, 2, 2] = across, c_ll, c_bb
-    spread[:, 1, 2] = spread[:, 2, 1] = c_lb
+    x[:, 1], x[:, 2] = (column(table, name, "km / s") for name in (v_lon, v_lat))
+    parts = [column(table, name, "km2 / s2") for name in covariance]
+    spread[:, 1, 1], spread[:, 1, 2], spread[:, 2, 2] = parts
+    spread[:, 2, 1] = spread[:, 1, 2]
     aside: tuple[tuple[str, Array, str], ...] = ()
     if v_rad is not None and v_rad_error is not None:
-        x[:, 0], sigma = column(table, v_rad, "km / s"), column(table, v_rad_error, "km / s")
-        unknown = np.isfinite(x[:, 0]) & ~np.isfinite(sigma)
-        x[unknown, 0], spread[:, 0, 0] = np.nan, np.where(np.isnan(sigma), 0.0, sigma**2)
+        x[:, 0], spread[:, 0, 0], unknown = _radial(table, v_rad, v_rad_error)
         aside = ((v_rad, unknown, "it has no error"),) if unknown.any() else ()
-    reasons = np.full(n, "", dtype=object)
-    reasons[~np.isfinite(place).all(axis=0)] = "it has no position"
-    reasons[~np.isfinite(across).all(axis=1)] = "it has no velocity across the line of sight"
-    reasons[~np.isfinite([c_ll, c_lb, c_bb]).all(axis=0)] = "its velocities have no covariance"
-    used = np.asarray(reasons == "", dtype=bool)
+    why = np.full(n, "", dtype=object)
+    why[np.isnan(parts).any(axis=0)] = "no covariance of its velocity"
+    why[np.isnan(x[:, 1:]).any(axis=1)] = "no velocity across the line of sight"
+    why[np.isnan(place).any(axis=0)] = "no position"
     basis = np.full((n, 3, 3), np.nan)
-    basis[used] = tangent_basis(place[0][used], place[1][used])
-    uvw = SPACES["uvw"]
+    basis[why == ""] = tangent_basis(*place[:, why == ""])
     found = _kinematics(
-        Converted(x, spread, basis, reasons, aside, place[0], place[1]),
-        None if id is None else _labels(table, id),
+        Converted(x, spread, basis, why, aside, *place),
+        None if id is None else as_catalogue(table, {"id": id}).ids,
         uvw.names(at), uvw.units(), uvw.latent_names(at), uvw.latent_units(), "uvw", at, (),
     )  # fmt: skip
     tell(found)
     return found
+
+
+def _radial(table: Any, name: str, error: str) -> tuple[Array, Array, Array]:
+    """Radial velocities (n,), their variances, and where they have none and are not used."""
+    values, sigma = column(table, name, "km / s"), column(table, error, "km / s")
+    unknown = ~np.isnan(values) & np.isnan(sigma)
+    return np.where(unknown, np.nan, values), np.where(np.isnan(sigma), 0.0, sigma**2), unknown
 
 
 def star_table(kin: Kinematics) -> QTable:
@@ -262,10 +265,6 @@ def star_table(kin: Kinematics) -> QTable:
     return table
 
 
-def _labels(table: Any, name: str) -> Array | None:
-    return as_catalogue(table, {"id": name}).ids
-
-
 def _kinematics(
     found: Converted, ids: Array | None, names: tuple[str, ...], units: tuple[str, ...],
     latent_names: tuple[str, ...], latent_units: tuple[str, ...], space: str, frame: Orientation,
@@ -277,11 +276,11 @@ def _kinematics(
     if found.projection is not None and len(used) and not whole:
         seen = ~np.isnan(found.x[used]).all(axis=0)
     keep = np.flatnonzero(seen)
-    matrices = found.covariances[used][:, keep][:, :, keep]
+    matrices = found.covariances[np.ix_(used, keep, keep)]
     observations = Observations(
-        found.x[used][:, keep],
+        found.x[np.ix_(used, keep)],
         from_covariances(matrices),
-        None if found.projection is None else found.projection[used][:, keep],
+        None if found.projection is None else found.projection[np.ix_(used, keep)],
     )
     names = tuple(names[j] for j in keep)
     object.__setattr__(observations, "names", names)
@@ -310,12 +309,15 @@ def _dropped(found: Converted, ids: Array | None) -> Table:
     return table
 
 
-def left_out(dropped: Table) -> list[str]:
-    """What was left out in words: how many of each kind, their numbers taken out of the reasons."""
-    kinds = Counter(
-        (what, _NUMBER.sub("...", reason)) for what, reason in zip(dropped["what"], dropped["reason"], strict=True)
-    )
-    return [f"{count} {_plural(what, count)}: {reason}" for (what, reason), count in kinds.most_common()]
+def reasons(dropped: Table) -> Counter[tuple[str, str]]:
+    """How many were left out of each kind: (what, the reason with its numbers taken out) -> count."""
+    pairs = zip(dropped["what"], dropped["reason"], strict=True)
+    return Counter((str(what), _NUMBER.sub("...", str(reason))) for what, reason in pairs)
+
+
+def left_out(counts: Counter[tuple[str, str]]) -> list[str]:
+    """What was left out in words, the most frequent reason first."""
+    return [f"{count} {_plural(what, count)}: {reason}" for (what, reason), count in counts.most_common()]
 
 
 def _plural(what: str, count: int) -> str:
@@ -324,9 +326,9 @@ def _plural(what: str, count: int) -> str:
 
 def tell(found: Kinematics) -> None:
     """Refuse kinematics of no star; warn, for the caller's caller, of what was left out and taken for granted."""
+    sentences = left_out(reasons(found.dropped))
     if not len(found):
-        raise DataError(f"at least one star must be usable; none is ({'; '.join(left_out(found.dropped)[:4])})")
-    sentences = left_out(found.dropped)
+        raise DataError(f"at least one star must be usable; none is ({'; '.join(sentences[:4])})")
     if sentences:
         warnings.warn(f"left out {'; '.join(sentences)} (all are named in .dropped)", UserWarning, stacklevel=3)
     if found.notes:

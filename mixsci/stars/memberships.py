@@ -88,9 +88,9 @@ def purity_completeness(probabilities: Any, truth: Any = None, *, thresholds: An
     taken = p >= at[:, None]
     n = taken.sum(axis=1)
     table = QTable({"threshold": at, "n": n})
-    for prefix, member in (("", p), ("true_", truth)):
-        if member is not None:
-            member = np.asarray(member, dtype=float)
+    for prefix, given in (("", p), ("true_", truth)):
+        if given is not None:
+            member = np.asarray(given, dtype=float)
             if member.shape != p.shape:
                 raise DataError(f"truth must have the shape of the probabilities, {p.shape}; got {member.shape}")
             found = taken @ member

@@ -109,6 +109,11 @@ def read_blocks(
     return _blocks(files, int(rows), None if columns is None else list(columns), hdu)
 
 
+def is_in_blocks(path: str | Path) -> bool:
+    """Whether `read_blocks` takes a file or folder."""
+    return Path(path).is_dir() or _suffix(Path(path)) in BLOCK_READERS
+
+
 def _blocks(files: Sequence[Path], rows: int, columns: list[str] | None, hdu: Hdu) -> Iterator[QTable]:
     for file in files:
         ending = _ending(file, BLOCK_READERS)

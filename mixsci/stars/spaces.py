@@ -220,8 +220,9 @@ def _leave_out_ruwe(catalogue: Catalogue, ledger: Ledger, most: float | None) ->
     catalogue.require("ruwe", errors=False, why="max_ruwe")
     ruwe = catalogue.values["ruwe"]
     ledger.leave_out(np.isnan(ruwe), f"no ruwe to compare with {most:g}")
-    # Rounded away from the limit, so that 1.401 does not read as 1.40.
-    ledger.leave_out_by(ruwe > most, np.ceil(100.0 * ruwe) / 100.0, lambda value: f"ruwe {value:.2f} is above {most:g}")
+    # Rounded up, so that 1.401 does not read as 1.40.
+    shown = np.ceil(ruwe * (100.0 * (1.0 - 1e-12))) / 100.0
+    ledger.leave_out_by(ruwe > most, shown, lambda value: f"ruwe {value:.2f} is above {most:g}")
 
 
 def _measured(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +16,14 @@ from mixsci.engine.em.selection import draw, fit_selected
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.model import Frozen, Model
+from mixsci.engine.model.priors import InverseWishart
 from mixsci.engine.observations import Observations
 from mixsci.engine.tables import as_number, as_numbers
 from mixsci.errors import DataError
 from mixsci.stars.deconvolution import around, deconvolve, omega_of
 from mixsci.stars.gaia import from_gaia
 from mixsci.stars.kinematics import Kinematics
+from mixsci.stars.readers import read
 from mixsci.stars.velocity_fit import VelocityFit
 
 if TYPE_CHECKING:
@@ -77,19 +81,13 @@ def fit_stream(
     width_deg: float = 1.0,
     gap_deg: float | None = None,
     on: Any = None,
-    off: Any = None,
     mean: Any = None,
     outliers: bool | UniformBackground = True,
-    prior: Any = None,
+    prior: Any = "noise",
     selection: Any = None,
-    columns: Mapping[str, str] | None = None,
-    zero_point: Any = None,
-    max_ruwe: float | None = None,
-    reflex: Any = None,
-    floor: float = 0.0,
     tol: float = 1e-6,
     rng: Any = 0,
-    workers: Any = None,
+    **catalogue: Any,
 ) -> StreamFit:
     """The proper motions of a stream before its field, and thereby its members.
 
@@ -105,11 +103,13 @@ def fit_stream(
         stream: number of components of the stream.
         width_deg: stars within this latitude are on the track.
         gap_deg: stars beyond this latitude are beside it; None = 1.5 width_deg.
-        on, off: (n,) of bool, stars on the track and beside it, in place of the two widths (rows of the table).
+        on: (n,) of bool, rows of the table on the track, in place of the two widths; all others are beside it.
         mean: (D,) a guess of the stream's mean in the frame; None = looked for.
         outliers: a uniform component over the range of the values, or this one.
-        prior, selection, floor, tol, rng, workers: as in `deconvolve`; the prior holds for the stream.
-        columns, zero_point, max_ruwe, reflex: as in `from_gaia`.
+        prior: on the covariances, of `mx.prior`. "noise" = one star more in every component, as far from its mean as
+            the median error in every dimension: few stars do not collapse below what their errors resolve.
+        selection, tol, rng: as in `deconvolve`.
+        catalogue: of `from_gaia`: columns, zero_point, max_ruwe, reflex.
 
     Raises:
         DataError: too few stars on the track or beside it, or settings that cannot be used.
@@ -121,67 +121,70 @@ def fit_stream(
         >>> found.members, [bool(abs(a - b) < 0.3) for a, b in zip(found.mixture.means[0], made.mean)]
         ((0,), [True, True])
     """
-    kin = table
-    if not isinstance(kin, Kinematics):
-        kin = from_gaia(
-            table, space, columns, frame, zero_point, max_ruwe=max_ruwe, reflex=reflex
-        )  # fmt: skip
-    if not isinstance(kin, Kinematics):
-        raise DataError("a stream is fitted to stars in memory: read its part of the sky first")
+    kin = _stars(table, space, frame, catalogue)
     if stream < 1:
         raise DataError(f"a stream must have at least one component; got {stream}")
-    here, beside = _sides(kin, on, off, width_deg, gap_deg)
+    here, beside = _sides(kin, on, width_deg, gap_deg)
     box = outliers if isinstance(outliers, UniformBackground) else around(kin.observations) if outliers else None
-    field = _field(background, kin.take(beside), box, selection, tol, rng, workers)
+    if isinstance(background, VelocityFit):
+        field = background
+    else:
+        _refuse_few(beside, background, "beside the track: make gap_deg smaller, or take a larger part of the sky")
+        away = kin.take(beside)
+        field = deconvolve(
+            away, background, outliers=box or False, prior=_prior(prior, away), selection=selection, tol=tol, rng=rng
+        )  # fmt: skip
+    _refuse_few(here, stream, "on the track: widen width_deg")
     track = kin.take(here)
-    _refuse_few(track, stream, "on the track: widen width_deg")
-    return _StreamSearch(track, field, box, prior, selection, floor, tol, workers).run(stream, mean)
+    return _StreamSearch(track, field, box, _prior(prior, track), selection, tol).run(stream, mean)
 
 
-def _sides(kin: Kinematics, on: Any, off: Any, width: float, gap: float | None) -> tuple[Array, Array]:
+def _prior(prior: Any, stars: Kinematics) -> Any:
+    """The prior as an object: one pseudo-star at the median error, where it is called "noise"."""
+    if not isinstance(prior, str):
+        return prior
+    if prior != "noise":
+        raise DataError(f'prior must be "noise", None or an object of mx.prior; got {prior!r}')
+    variances = np.diagonal(stars.observations.noise.covariances(len(stars)), axis1=1, axis2=2)
+    median = np.nanmedian(np.where(stars.observations.seen(), variances, np.nan), axis=0)
+    return InverseWishart(np.diag(median), dof=-float(len(median))) if (median > 0).all() else None
+
+
+def _stars(table: Any, space: str, frame: Any, catalogue: Mapping[str, Any]) -> Kinematics:
+    """The stars of a catalogue; those that are kinematics already as they are."""
+    if isinstance(table, Kinematics):
+        if frame is not None or catalogue:
+            raise DataError("Kinematics have their frame already: give frame= and the like to from_gaia")
+        return table
+    table = read(table) if isinstance(table, str | Path) else table
+    kin = from_gaia(table, space, frame=frame, **catalogue)
+    if not isinstance(kin, Kinematics):
+        raise DataError("a stream is fitted to stars in memory: read its part of the sky first")
+    return kin
+
+
+def _sides(kin: Kinematics, on: Any, width: float, gap: float | None) -> tuple[Array, Array]:
     """Masks (n,) of the stars on the track and beside it."""
+    if on is not None:
+        mask = np.asarray(on)
+        if mask.dtype != bool or mask.shape not in ((kin.n_table,), (len(kin),)):
+            raise DataError(f"on must be ({kin.n_table},) of bool, one per row; got {mask.dtype} {mask.shape}")
+        mask = mask if len(mask) == len(kin) else mask[kin.rows]
+        return mask, ~mask
     width = as_number(width, "width_deg")
     gap = 1.5 * width if gap is None else as_number(gap, "gap_deg")
     if not 0 < width <= gap:
         raise DataError(f"0 < width_deg <= gap_deg must hold; got {width} and {gap}")
     away = np.abs(kin.lat)
-    if (on is None or off is None) and np.isnan(away).any():
-        raise DataError("stars without a position are neither on nor beside a track: give ra and dec, or on= and off=")
-    return _chosen(on, away <= width, kin, "on"), _chosen(off, away > gap, kin, "off")
+    if np.isnan(away).any():
+        raise DataError("stars without a position are neither on nor beside a track: give ra and dec, or on=")
+    return away <= width, away > gap
 
 
-def _chosen(mask: Any, default: Array, kin: Kinematics, name: str) -> Array:
-    """A mask of the rows of the table as one of the stars that are used."""
-    if mask is None:
-        return default
-    mask = np.asarray(mask)
-    if mask.dtype != bool or mask.shape not in ((kin.n_table,), (len(kin),)):
-        raise DataError(f"{name} must be ({kin.n_table},) of bool, one per row; got {mask.dtype} {mask.shape}")
-    return np.asarray(mask if len(mask) == len(kin) else mask[kin.rows])
-
-
-def _refuse_few(kin: Kinematics, components: int, where: str) -> None:
+def _refuse_few(chosen: Array, components: int, where: str) -> None:
     least = _FEWEST * components
-    if len(kin) < least:
-        raise DataError(f"there must be at least {least} stars {where}; got {len(kin)}")
-
-
-def _field(
-    background: Any,
-    beside: Kinematics,
-    box: UniformBackground | None,
-    selection: Any,
-    tol: float,
-    rng: Any,
-    workers: Any,
-) -> VelocityFit:
-    """The fit of the field."""
-    if isinstance(background, VelocityFit):
-        return background
-    _refuse_few(beside, int(background), "beside the track: make gap_deg smaller, or take a larger part of the sky")
-    return deconvolve(
-        beside, background, outliers=box or False, selection=selection, tol=tol, rng=rng, workers=workers
-    )  # fmt: skip
+    if chosen.sum() < least:
+        raise DataError(f"there must be at least {least} stars {where}; got {int(chosen.sum())}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,21 +196,18 @@ class _StreamSearch:
     box: UniformBackground | None
     prior: Any
     selection: Any
-    floor: float
     tol: float
-    workers: Any
 
     def run(self, stream: int, mean: Any) -> StreamFit:
         """The stream with so many components, added one by one."""
-        alone = self._climb(self._with([], [], 0.0), 0, self.tol)
-        found = alone
+        found = alone = self._climb(self._with([], [], 0.0), 0, self.tol)
         for k in range(stream):
             begins = self._begins(found.mixture) if mean is None or k else [self._begin_at(mean)]
             short = [self._climb(self._added(found.mixture, *begin), k + 1, 1e-4) for begin in begins]
             best = max(short, key=lambda each: each.objective)
             found = self._climb(best.mixture, k + 1, self.tol)
         omega = None if self.selection is None else omega_of(self.selection, self.track)
-        return StreamFit(
+        whole = StreamFit(
             replace(found, names=self.track.latent_names),
             self.track,
             members=tuple(range(stream)),
@@ -216,18 +216,25 @@ class _StreamSearch:
             gain=found.log_likelihood - alone.log_likelihood,
             extra=found.n_free - alone.n_free,
         )
+        if whole.bic_gain < 0:
+            warnings.warn(
+                f"there is no evidence of a stream: BIC is larger by {-whole.bic_gain:.1f} with it than without",
+                UserWarning,
+                stacklevel=3,
+            )
+        return whole
 
     def _climb(self, start: Mixture, stream: int, tol: float) -> Fit:
         """A fit from a start whose first components are the stream; those of the field keep means and covariances."""
         held = np.arange(start.n_components) >= stream
         model = Model(
-            start.n_components, background=self.box, prior=self.prior if stream else None, floor=self.floor,
+            start.n_components, background=self.box, prior=self.prior if stream else None,
             frozen=Frozen(means=held, covariances=held),
         )  # fmt: skip
         if self.selection is None:
-            return fit(model, self.track.observations, start=start, tol=tol, workers=self.workers)
+            return fit(model, self.track.observations, start=start, tol=tol)
         omega = omega_of(self.selection, self.track)
-        return fit_selected(model, self.track.observations, omega, start=start, tol=tol, workers=self.workers)
+        return fit_selected(model, self.track.observations, omega, start=start, tol=tol)
 
     def _with(self, means: Any, covariances: Any, share: float) -> Mixture:
         """The field with components of a stream of this share before it."""
@@ -265,7 +272,7 @@ class _StreamSearch:
         places = _places(rows, mixture)
         if not len(places):
             raise DataError("a stream is looked for among stars that have all values; none has: give mean=")
-        explained = mixture.log_density(rows, workers=self.workers)
+        explained = mixture.log_density(rows)
         found = []
         for width in _WIDTHS:
             covariance = np.diag((width * _spread(self.field.mixture)) ** 2)

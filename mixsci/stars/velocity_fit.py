@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -74,10 +75,35 @@ class VelocityFit:
 
     @cached_property
     def standard_errors(self) -> StandardErrors:
-        """Standard errors of everything that was free, from the curvature of the likelihood; found when first asked."""
-        method = "observed" if self.source is not None else "auto"
+        """Standard errors of everything that was free, found when first asked for.
+
+        From the curvature of the likelihood; from the scores of the stars where there are very many, or where the fit
+        ended so far from a summit, on a plateau, that the curvature has no sign (`standard_errors.method` says which).
+        """
+        found = self._found_errors()
+        unknown = np.flatnonzero(_unknown(found))
+        if len(unknown):
+            warnings.warn(
+                "the stars do not tell all of components "
+                f"{', '.join(map(str, unknown))}, whose standard errors are NaN "
+                "there: use fewer components, or a prior",
+                UserWarning,
+                stacklevel=2,
+            )
+        return found
+
+    def _found_errors(self) -> StandardErrors:
+        if self.source is not None:
+            return self._errors("observed")
+        found = self._errors("auto")
+        return self._errors("scores") if _unknown(found).any() else found
+
+    def _errors(self, method: Literal["auto", "observed", "scores"]) -> StandardErrors:
         rows = self.kinematics.observations if self.source is None else self.source
-        return standard_errors(self.fit, rows, method=method)
+        with warnings.catch_warnings():
+            # A share of outliers at zero is no news; components are spoken of by the caller.
+            warnings.simplefilter("ignore", UserWarning)
+            return standard_errors(self.fit, rows, method=method)
 
     # Tables
 
@@ -126,9 +152,7 @@ class VelocityFit:
                 continue
             name = _ANGLES.get((first, second), f"tilt_{first}_{second}")
             angle = tilt(self.mixture.covariances, a, b)
-            _, error = self.standard_errors.of(
-                lambda mixture, a=a, b=b, angle=angle: round_tilt(tilt(mixture.covariances, a, b), angle)
-            )
+            _, error = self.standard_errors.of(_tilts(a, b, angle))
             table[name], table[f"{name}_error"] = angle * u.deg, error * u.deg
         table.meta.update(self._meta())
         return table
@@ -210,6 +234,17 @@ class VelocityFit:
 
 #: Angles with a name of their own.
 _ANGLES = {("U", "V"): "vertex_deviation", ("U", "W"): "tilt"}
+
+
+def _unknown(found: StandardErrors) -> Array:
+    """(K,) components of which a standard error is NaN."""
+    spread = np.isnan(found.covariances).any(axis=(1, 2))
+    return np.asarray(np.isnan(found.weights) | np.isnan(found.means).any(axis=1) | spread)
+
+
+def _tilts(a: int, b: int, about: Array) -> Callable[[Mixture], Array]:
+    """The tilts of a mixture's components in two dimensions, near given ones."""
+    return lambda mixture: round_tilt(tilt(mixture.covariances, a, b), about)
 
 
 def _mapped(function: Any, blocks: KinematicsBlocks) -> Iterator[Any]:
