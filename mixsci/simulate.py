@@ -9,6 +9,7 @@ import numpy as np
 
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.observations import Observations, observe
+from mixsci.engine.tables import as_generator
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def rows(
         >>> made.observations, made.latent.shape
         (Observations(200 rows x 1 columns, SharedNoise), (200, 1))
     """
-    rng = np.random.default_rng(rng)
+    rng = as_generator(rng)
     latent, labels = _points(mixture, n, groups, rng)
     width = mixture.n_dims if projection is None else np.shape(projection)[-2]
     blank = np.where(_missing(gaps, (n, width), rng), np.nan, 0.0)
@@ -94,7 +95,7 @@ def star_catalogue(n: int = 1000, rng: Any = None) -> pd.DataFrame:
 
     from mixsci.engine.noise import from_errors
 
-    rng = np.random.default_rng(rng)
+    rng = as_generator(rng)
     g_mag = np.sort(20.0 - rng.exponential(1.6, n).clip(max=8.0))
     sigma = _star_errors(g_mag).round(3)
     made = rows(STARS, n, noise=from_errors(sigma), gaps=_star_gaps(g_mag, rng), rng=rng)

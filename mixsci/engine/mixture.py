@@ -13,7 +13,7 @@ from mixsci.engine.evaluate import evaluate, group_codes, warn_of_unknown_groups
 from mixsci.engine.execution import Workers, map_blocks
 from mixsci.engine.kernels.layout import Shares
 from mixsci.engine.observations import Observations, as_observations
-from mixsci.engine.tables import as_number, as_numbers
+from mixsci.engine.tables import as_generator, as_number, as_numbers
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ class Mixture:
             raise DataError(f"n must be a whole number of points; got {n!r}: write int(n)")
         if n < 0:
             raise DataError(f"n must not be negative; got {n}")
-        here, rng = self._in_group(group), np.random.default_rng(rng)
+        here, rng = self._in_group(group), as_generator(rng)
         labels = rng.choice(here.n_components, size=n, p=here.weights / here.weights.sum())
         values, vectors = np.linalg.eigh(here.covariances)
         roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]

@@ -67,6 +67,18 @@ def as_number(value: Any, what: str) -> float:
     return number
 
 
+def as_generator(rng: Any) -> np.random.Generator:
+    """A generator of random numbers: one given, or one made of a seed; None = a seed of chance.
+
+    Raises:
+        DataError: what is neither.
+    """
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise DataError(f"rng must be a seed, a whole number not negative, or a generator; got {rng!r}") from None
+
+
 def _refuse_text(table: Any, what: str) -> None:
     for name in table.columns:
         column = table[name]

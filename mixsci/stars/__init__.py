@@ -31,7 +31,6 @@ _PUBLIC = {
     "Box": "mixsci.engine.em.selection",
     "membership": "mixsci.stars.memberships",
     "purity_completeness": "mixsci.stars.memberships",
-    "forecast": "mixsci.stars.forecasts",
     "Calibration": "mixsci.stars.forecasts",
     "simulate_stream": "mixsci.stars.simulate",
     "simulate_disc": "mixsci.stars.simulate",
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from mixsci.stars.catalogue import Catalogue as Catalogue, as_catalogue as as_catalogue
     from mixsci.stars.covariances import gaia_covariance as gaia_covariance
     from mixsci.stars.deconvolution import deconvolve as deconvolve
-    from mixsci.stars.forecasts import Calibration as Calibration, forecast as forecast
+    from mixsci.stars.forecasts import Calibration as Calibration
     from mixsci.stars.frames import FRAMES as FRAMES, great_circle as great_circle
     from mixsci.stars.gaia import from_gaia as from_gaia
     from mixsci.stars.geometry import to_frame as to_frame, uvw_projection as uvw_projection

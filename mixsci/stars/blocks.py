@@ -72,13 +72,34 @@ class KinematicsBlocks:
         """The frame of the sky that motions refer to."""
         return self.conversion.settings.frame
 
+    def first(self) -> Kinematics:
+        """The stars of the first table.
+
+        Raises:
+            DataError: no table, or one that cannot be converted.
+        """
+        some = self
+        if isinstance(self.tables, DaskSource):
+            some = replace(self, tables=DaskSource(self.tables.parts[:1], self.tables.convert))
+        found = next(some.kinematics(), None)
+        if found is None:
+            raise DataError("there must be at least one table; there is none")
+        return found
+
     @cached_property
     def observations(self) -> Any:
         """A source of the rows, as fits take it."""
         if isinstance(self.tables, DaskSource):
             return DaskSource(self.tables.parts, _Observed(self.conversion))
-        make, convert = self.tables, _Observed(self.conversion)
-        return from_blocks(lambda: (convert(table) for table in make()))
+        convert = _Observed(self.conversion)
+        return from_blocks(lambda: map(convert, self._tables()))
+
+    def _tables(self) -> Iterator[Any]:
+        assert not isinstance(self.tables, DaskSource)
+        found = self.tables()
+        if not isinstance(found, Iterable):
+            raise DataError(f"the function must give tables, one after the other; got {type(found).__name__}")
+        return iter(found)
 
     def kinematics(self) -> Iterator[Kinematics]:
         """The stars of each table, rows numbered through all of them."""
@@ -86,7 +107,7 @@ class KinematicsBlocks:
             source = DaskSource(self.tables.parts, _Alone(self.conversion))
             found: Iterator[tuple[Kinematics, int]] = source.map(_only)
         else:
-            found = (_converted(self.conversion, table) for table in self.tables())
+            found = (_converted(self.conversion, table) for table in self._tables())
         first = 0
         for stars, n in found:
             stars.dropped["row"] += first

@@ -10,11 +10,12 @@ import numpy as np
 
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
-from mixsci.engine.em.selection import Box, draw, fit_selected
+from mixsci.engine.em.selection import Box, fit_selected
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.observations import Observations
+from mixsci.engine.tables import as_numbers
 from mixsci.errors import DataError
 from mixsci.stars.blocks import KinematicsBlocks
 from mixsci.stars.kinematics import Kinematics
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 _FOLDS = 5
+#: What is handed on to `mixsci.fit`.
+_OPTIONS = ("starts", "max_iter", "rng", "workers", "progress", "split_and_merge", "checkpoint")
 #: A uniform background reaches so far beyond the values on either side, as a share of their range.
 _MARGIN = 0.02
 
@@ -75,34 +78,47 @@ def deconvolve(
     """
     if not isinstance(kin, Kinematics | KinematicsBlocks):
         raise DataError(f"kin must be Kinematics, as from_gaia makes them; got {type(kin).__name__}")
+    refuse_unknown("deconvolve", options, _OPTIONS)
     counts = _counts(n_components)
     omega = None if selection is None else omega_of(selection, kin)
     climb = {"start": start, "accelerate": accelerate, "tol": tol, "rng": 0} | options
     assumed = {
-        "covariance": covariance, "background": _outliers(outliers, kin), "prior": prior, "frozen": frozen,
+        "covariance": covariance, "background": box_of(outliers, kin), "prior": prior, "frozen": frozen,
         "floor": floor,
     }  # fmt: skip
 
-    def run(k: int, rows: Any) -> Fit:
+    def run(k: int, rows: Any) -> tuple[Fit, Any]:
         model = Model(k, **assumed)
-        return fit(model, rows, **climb) if omega is None else fit_selected(model, rows, omega, **climb)
+        return (fit(model, rows, **climb), None) if omega is None else fit_selected(model, rows, omega, **climb)
 
-    found, choices = _best(counts, run, kin, criterion)
-    source = None if omega is None else draw(kin.observations, omega, found.mixture)
+    (found, source), choices = _best(counts, run, kin, criterion)
     # Names of the dimensions that were fitted, which are not always the columns.
     return VelocityFit(replace(found, names=kin.latent_names), kin, choices=choices, source=source)
 
 
+def refuse_unknown(function: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise where a setting is none of a function's, in the name of that function."""
+    for name in given:
+        if name not in known:
+            raise TypeError(
+                f"{function}() got an unexpected keyword argument {name!r}; it takes {', '.join(known)} too"
+            )
+
+
 def _counts(n_components: Any) -> list[int]:
-    counts = [n_components] if isinstance(n_components, int | np.integer) else list(n_components)
+    listed = isinstance(n_components, list | tuple | range | np.ndarray)
+    counts = list(n_components) if listed else [n_components]
     if not counts or any(isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1 for k in counts):
         raise DataError(f"n_components must be whole numbers, 1 or more; got {n_components!r}")
     return [int(k) for k in counts]
 
 
 def _best(
-    counts: Sequence[int], run: Callable[[int, Any], Fit], kin: Kinematics | KinematicsBlocks, criterion: str
-) -> tuple[Fit, QTable | None]:
+    counts: Sequence[int],
+    run: Callable[[int, Any], tuple[Fit, Any]],
+    kin: Kinematics | KinematicsBlocks,
+    criterion: str,
+) -> tuple[tuple[Fit, Any], QTable | None]:
     """The best of several fits, and the table of all; no table for a single one."""
     from astropy.table import QTable
 
@@ -110,18 +126,19 @@ def _best(
         raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r}")
     if len(counts) == 1:
         return run(counts[0], kin.observations), None
-    fits = [run(k, kin.observations) for k in counts]
+    found = [run(k, kin.observations) for k in counts]
+    fits = [each for each, _ in found]
     scores = CRITERIA[criterion](fits, counts, run, kin)
     table = QTable({
-        "n_components": counts, "log_likelihood": [found.log_likelihood for found in fits],
-        "n_free": [found.n_free for found in fits], "bic": [found.bic for found in fits],
-        "aic": [found.aic for found in fits], "converged": [found.converged for found in fits],
+        "n_components": counts, "log_likelihood": [each.log_likelihood for each in fits],
+        "n_free": [each.n_free for each in fits], "bic": [each.bic for each in fits],
+        "aic": [each.aic for each in fits], "converged": [each.converged for each in fits],
     })  # fmt: skip
     if criterion == "held_out":
         table["held_out"] = scores
     best = int(np.argmax(scores))
     table["best"] = np.arange(len(counts)) == best
-    return fits[best], table
+    return found[best], table
 
 
 def _by_bic(fits: Sequence[Fit], *_: Any) -> list[float]:
@@ -138,7 +155,7 @@ def _by_held_out(fits: Sequence[Fit], counts: Sequence[int], run: Any, kin: Any)
     for k in counts:
         total = 0.0
         for f in range(_FOLDS):
-            found = run(k, kin.observations.take(np.flatnonzero(fold != f)))
+            found, _ = run(k, kin.observations.take(np.flatnonzero(fold != f)))
             total += float(found.mixture.log_density(kin.observations.take(np.flatnonzero(fold == f))).sum())
         scores.append(total / len(kin))
     return scores
@@ -156,8 +173,8 @@ def omega_of(selection: Any, kin: Kinematics | KinematicsBlocks) -> Callable[[Ar
         unknown = [str(name) for name in selection if name not in kin.names]
         if unknown:
             raise DataError(f"a selection must name measured columns, {', '.join(kin.names)}; got {', '.join(unknown)}")
-        ends = np.array([selection.get(name, (-np.inf, np.inf)) for name in kin.names], dtype=float)
-        return Box(ends[:, 0], ends[:, 1])
+        ends = [_ends(name, selection.get(name, (-np.inf, np.inf))) for name in kin.names]
+        return Box([low for low, _ in ends], [high for _, high in ends])
     if not callable(selection):
         raise DataError(f"a selection must be limits by column, a Box or a function; got {type(selection).__name__}")
     if isinstance(selection, Box) and len(selection.low) != len(kin.names):
@@ -166,9 +183,21 @@ def omega_of(selection: Any, kin: Kinematics | KinematicsBlocks) -> Callable[[Ar
     return given
 
 
-def _outliers(outliers: Any, kin: Kinematics | KinematicsBlocks) -> UniformBackground | None:
+def _ends(name: str, limits: Any) -> tuple[float, float]:
+    """Two limits as plain numbers; a blank one sets none."""
+    listed = list(limits) if isinstance(limits, list | tuple | np.ndarray) else []
+    if len(listed) != 2:
+        raise DataError(f"a selection must give {name} as (low, high); got {limits!r}")
+    low, high = (np.inf if end is None else float(as_numbers(end, f"a limit of {name}").values) for end in listed)
+    return -np.inf if listed[0] is None else low, high
+
+
+def box_of(outliers: Any, kin: Kinematics | KinematicsBlocks) -> UniformBackground | None:
+    """The uniform component that was asked for: one given, True for the range of the values, or none."""
     if isinstance(outliers, UniformBackground):
         return outliers
+    if not isinstance(outliers, bool):
+        raise DataError(f"outliers must be True, False or a UniformBackground; got {outliers!r}")
     if not outliers:
         return None
     if not isinstance(kin, Kinematics):

@@ -44,7 +44,8 @@ def from_gaia(
         DataError: columns that are missing, or no star that can be used.
 
     Warns:
-        UserWarning: one sentence that counts what was left out (`dropped` names every row), one with `notes`.
+        UserWarning: one sentence that counts what was left out (`dropped` names every row), one with `notes`; of many
+            tables those of the first.
 
     Example:
         >>> from mixsci import stars
@@ -58,6 +59,9 @@ def from_gaia(
     )  # fmt: skip
     blocks = blocks_of(table, convert)
     if blocks is not None:
+        first = blocks.first()
+        if len(first):
+            tell(first, where="in the first table: ")
         return blocks
     found = convert(read(table) if isinstance(table, str | Path) else table)
     tell(found)

@@ -123,6 +123,8 @@ def solar_velocity(reflex: Any) -> Array | None:
     """
     if reflex is None or reflex is False:
         return None
+    if isinstance(reflex, str):
+        raise DataError(f"reflex must be True or the velocity of the Sun; got {reflex!r}")
     from astropy import units as u
     from astropy.coordinates import ICRS, CartesianDifferential, CartesianRepresentation
 

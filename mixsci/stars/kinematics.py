@@ -13,7 +13,7 @@ import numpy as np
 
 from mixsci.engine.noise import from_covariances
 from mixsci.engine.observations import Observations
-from mixsci.errors import DataError
+from mixsci.errors import DataError, name_rows
 from mixsci.stars.catalogue import as_catalogue, column, row_count
 from mixsci.stars.frames import Orientation, orientation
 from mixsci.stars.geometry import solar_velocity, tangent_basis
@@ -74,7 +74,7 @@ class Kinematics:
 
     def take(self, rows: Any) -> Kinematics:
         """Some of the stars: a slice, (n,) of bool, or numbers in the order asked for; `dropped` stays that of all."""
-        rows = np.arange(len(self))[rows]
+        rows = _numbers(rows, len(self))
         return replace(
             self,
             observations=self.observations.take(rows),
@@ -230,7 +230,7 @@ def from_velocities(
     aside: tuple[tuple[str, Array, str], ...] = ()
     if v_rad is not None and v_rad_error is not None:
         x[:, 0], spread[:, 0, 0], unknown = _radial(table, v_rad, v_rad_error)
-        aside = ((v_rad, unknown, "it has no error"),) if unknown.any() else ()
+        aside = ((v_rad, unknown, f"{v_rad} has no error"),) if unknown.any() else ()
     why = np.full(n, "", dtype=object)
     why[np.isnan(parts).any(axis=0)] = "no covariance of its velocity"
     why[np.isnan(x[:, 1:]).any(axis=1)] = "no velocity across the line of sight"
@@ -249,8 +249,29 @@ def from_velocities(
 def _radial(table: Any, name: str, error: str) -> tuple[Array, Array, Array]:
     """Radial velocities (n,), their variances, and where they have none and are not used."""
     values, sigma = column(table, name, "km / s"), column(table, error, "km / s")
+    if (sigma < 0).any():
+        raise DataError(f"column {error!r} must hold errors that are not negative; they are in {name_rows(sigma < 0)}")
     unknown = ~np.isnan(values) & np.isnan(sigma)
     return np.where(unknown, np.nan, values), np.where(np.isnan(sigma), 0.0, sigma**2), unknown
+
+
+def _numbers(rows: Any, n: int) -> Array:
+    """Numbers of some of n rows.
+
+    Raises:
+        DataError: rows that are no slice, no (n,) of bool and no numbers below n.
+    """
+    if isinstance(rows, slice):
+        return np.arange(n)[rows]
+    chosen = np.atleast_1d(np.asarray(rows))
+    fits = chosen.shape == (n,) if chosen.dtype == bool else chosen.dtype.kind in "iu" or not chosen.size
+    if chosen.ndim != 1 or not fits:
+        raise DataError(f"rows must be a slice, ({n},) of bool or whole numbers; got {chosen.dtype} {chosen.shape}")
+    if chosen.dtype == bool:
+        return np.flatnonzero(chosen)
+    if ((chosen < -n) | (chosen >= n)).any():
+        raise DataError(f"rows must be numbers below {n}; got {chosen.max()}")
+    return np.arange(n)[chosen.astype(np.int64)]
 
 
 def star_table(kin: Kinematics) -> QTable:
@@ -324,12 +345,23 @@ def _plural(what: str, count: int) -> str:
     return ("row" if count == 1 else "rows") if what == "row" else f"{'value' if count == 1 else 'values'} of {what}"
 
 
-def tell(found: Kinematics) -> None:
+def require_same(kin: Any, like: Any) -> None:
+    """Refuse stars that are not in the space and frame of others."""
+    if kin.latent_names != like.latent_names or kin.frame.label != like.frame.label:
+        raise DataError(
+            f"stars must be in the space and frame of the fit, {like.space} in {like.frame.label}; "
+            f"got {kin.space} in {kin.frame.label}"
+        )
+
+
+def tell(found: Kinematics, stacklevel: int = 3, *, where: str = "") -> None:
     """Refuse kinematics of no star; warn, for the caller's caller, of what was left out and taken for granted."""
     sentences = left_out(reasons(found.dropped))
     if not len(found):
         raise DataError(f"at least one star must be usable; none is ({'; '.join(sentences[:4])})")
     if sentences:
-        warnings.warn(f"left out {'; '.join(sentences)} (all are named in .dropped)", UserWarning, stacklevel=3)
+        warnings.warn(
+            f"{where}left out {'; '.join(sentences)} (all are named in .dropped)", UserWarning, stacklevel=stacklevel
+        )
     if found.notes:
-        warnings.warn("; ".join(found.notes), UserWarning, stacklevel=3)
+        warnings.warn("; ".join(found.notes), UserWarning, stacklevel=stacklevel)

@@ -20,27 +20,34 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-def membership(fit: Any, kin: Kinematics | None = None, *, components: Sequence[int] | None = None) -> QTable:
-    """One row per star with the probability that it belongs to a population.
-
-    Columns: row, id, position; `p_member` and `log_bayes_factor` = ln p(star | population) - ln p(star | all else),
-    where a population is given; `component`, the most probable one (-1: an outlier); `p_0`, `p_1` ... of each;
-    `p_outlier`. A log Bayes factor does not contain how common the population is; p_member does:
-    logit(p) = log Bayes factor + logit(weight of the population).
+def membership(fit: Any, kin: Any = None, *, components: Sequence[int] | int | None = None) -> Any:
+    """One row per star with the probability that it belongs to a population; `VelocityFit.membership`.
 
     Args:
         fit: what `deconvolve` or `fit_stream` gives.
-        kin: the stars; None = those of the fit.
+        kin: the stars; None = those of the fit. For blocks of stars an iterator of tables comes back.
         components: numbers of the components that are the population; None = the `members` of the fit.
 
     Raises:
-        DataError: components that do not exist, or all of them where there is nothing else.
+        DataError: stars of another space or frame, components that do not exist, or all of them where there is
+            nothing else.
     """
-    kin = fit.kinematics if kin is None else kin
-    mixture, table = fit.mixture, star_table(kin)
+    if not callable(getattr(fit, "membership", None)):
+        raise DataError(f"fit must be what deconvolve or fit_stream gives; got {type(fit).__name__}")
+    return fit.membership(kin, components=components)
+
+
+def membership_table(mixture: Mixture, kin: Kinematics, population: Sequence[int]) -> QTable:
+    """One row per star.
+
+    Columns: row, id, position; `p_member` and `log_bayes_factor` = ln p(star | population) - ln p(star | all else),
+    where there is a population; `component`, the most probable one (-1: an outlier); `p_0`, `p_1` ... of each;
+    `p_outlier`. A log Bayes factor does not contain how common the population is; p_member does:
+    logit(p) = log Bayes factor + logit(weight of the population).
+    """
+    table = star_table(kin)
     r = mixture.responsibilities(kin.observations)
-    population = tuple(fit.members if components is None else components)
-    if population:
+    if len(population):
         factor = log_bayes_factor(mixture, kin, population)
         table["p_member"], table["log_bayes_factor"] = expit(factor + _prior_log_odds(mixture, population)), factor
     outlier = np.clip(1.0 - r.sum(axis=1), 0.0, 1.0)
@@ -49,6 +56,18 @@ def membership(fit: Any, kin: Kinematics | None = None, *, components: Sequence[
         table[f"p_{k}"] = r[:, k]
     table["p_outlier"] = outlier if mixture.background is not None else 0.0
     return table
+
+
+def population_of(components: Any, mixture: Mixture) -> tuple[int, ...]:
+    """Distinct numbers of components, one or more."""
+    listed = [components] if isinstance(components, int | np.integer) else components
+    k = mixture.n_components
+    right = isinstance(listed, list | tuple | range | np.ndarray) and all(
+        isinstance(each, int | np.integer) and not isinstance(each, bool) and 0 <= each < k for each in listed
+    )
+    if not right or not len(listed) or len(set(listed)) < len(listed):
+        raise DataError(f"components must be distinct numbers from 0 to {k - 1}; got {components!r}")
+    return tuple(int(each) for each in listed)
 
 
 def log_bayes_factor(mixture: Mixture, kin: Kinematics, population: Sequence[int]) -> Array:
@@ -81,19 +100,23 @@ def purity_completeness(probabilities: Any, truth: Any = None, *, thresholds: An
     from astropy.table import QTable
 
     p = as_numbers(probabilities, "probabilities").values.astype(float)
+    if p.ndim != 1 or not len(p):
+        raise DataError(f"probabilities must have shape (n,), n at least 1; got {p.shape}")
     bad = ~((p >= 0) & (p <= 1))
-    if p.ndim != 1 or not len(p) or bad.any():
-        raise DataError(f"probabilities must be (n,) numbers in [0, 1]; got shape {p.shape}, wrong in {name_rows(bad)}")
-    at = np.arange(100) / 100 if thresholds is None else np.atleast_1d(np.asarray(thresholds, dtype=float))
+    if bad.any():
+        raise DataError(f"probabilities must be in [0, 1]; they are not in {name_rows(bad)}")
+    at = np.atleast_1d(as_numbers(np.arange(100) / 100 if thresholds is None else thresholds, "thresholds").values)
+    if at.ndim != 1 or not np.isfinite(at).all():
+        raise DataError(f"thresholds must be numbers, shape (t,); got {at.tolist()}")
     taken = p >= at[:, None]
     n = taken.sum(axis=1)
     table = QTable({"threshold": at, "n": n})
     for prefix, given in (("", p), ("true_", truth)):
         if given is not None:
-            member = np.asarray(given, dtype=float)
-            if member.shape != p.shape:
-                raise DataError(f"truth must have the shape of the probabilities, {p.shape}; got {member.shape}")
-            found = taken @ member
+            member = np.asarray(given)
+            if member.shape != p.shape or (given is truth and member.dtype != bool):
+                raise DataError(f"truth must be {p.shape} of bool; got {member.dtype} {member.shape}")
+            found = taken @ member.astype(float)
             table[f"{prefix}purity"] = np.divide(found, n, out=np.full(len(at), np.nan), where=n > 0)
             table[f"{prefix}completeness"] = found / max(member.sum(), np.finfo(float).tiny)
     return table
@@ -102,8 +125,6 @@ def purity_completeness(probabilities: Any, truth: Any = None, *, thresholds: An
 def _parts(mixture: Mixture, population: Sequence[int]) -> tuple[Mixture, Mixture]:
     """The mixture of some components, and that of the others with the background; weights of each sum to one."""
     chosen = np.zeros(mixture.n_components, dtype=bool)
-    if any(not 0 <= int(k) < mixture.n_components for k in population):
-        raise DataError(f"components must be numbers from 0 to {mixture.n_components - 1}; got {list(population)}")
     chosen[list(population)] = True
     if chosen.all() and mixture.background is None:
         raise DataError("a population needs something it stands out from: fit more components, or outliers")

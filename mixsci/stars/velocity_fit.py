@@ -18,8 +18,8 @@ from mixsci.errors import DataError
 from mixsci.stars.blocks import KinematicsBlocks
 from mixsci.stars.ellipsoids import dispersions, round_tilt, tilt
 from mixsci.stars.forecasts import Calibration, calibrate, forecast
-from mixsci.stars.kinematics import Kinematics, star_table
-from mixsci.stars.memberships import membership
+from mixsci.stars.kinematics import Kinematics, require_same, star_table
+from mixsci.stars.memberships import membership_table, population_of
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -81,7 +81,7 @@ class VelocityFit:
         ended so far from a summit, on a plateau, that the curvature has no sign (`standard_errors.method` says which).
         """
         found = self._found_errors()
-        unknown = np.flatnonzero(_unknown(found))
+        unknown = np.flatnonzero(self._unknown(found))
         if len(unknown):
             warnings.warn(
                 "the stars do not tell all of components "
@@ -96,7 +96,7 @@ class VelocityFit:
         if self.source is not None:
             return self._errors("observed")
         found = self._errors("auto")
-        return self._errors("scores") if _unknown(found).any() else found
+        return self._errors("scores") if self._unknown(found).any() else found
 
     def _errors(self, method: Literal["auto", "observed", "scores"]) -> StandardErrors:
         rows = self.kinematics.observations if self.source is None else self.source
@@ -104,6 +104,13 @@ class VelocityFit:
             # A share of outliers at zero is no news; components are spoken of by the caller.
             warnings.simplefilter("ignore", UserWarning)
             return standard_errors(self.fit, rows, method=method)
+
+    def _unknown(self, found: StandardErrors) -> Array:
+        """(K,) components of which a standard error is NaN; of a stream and its field those of the stream."""
+        spread = np.isnan(found.covariances).any(axis=(1, 2))
+        unknown = np.isnan(found.weights) | np.isnan(found.means).any(axis=1) | spread
+        asked = np.isin(np.arange(len(unknown)), self.members) | (len(self.members) == 0)
+        return np.asarray(unknown & asked)
 
     # Tables
 
@@ -171,16 +178,17 @@ class VelocityFit:
 
     # Stars
 
-    def membership(self, kin: Kinematics | None = None, *, components: Sequence[int] | None = None) -> Any:
+    def membership(self, kin: Kinematics | None = None, *, components: Sequence[int] | int | None = None) -> Any:
         """One row per star: the probability that it is of the population, the log Bayes factor, and of each component.
+
+        Columns: see `mixsci.stars.memberships.membership_table`.
 
         Args:
             kin: the stars; None = those of the fit. For blocks of stars an iterator of tables comes back.
             components: numbers of the components that are the population; None = `members`.
-
-        See `mixsci.stars.membership`.
         """
-        return self._each(kin, lambda stars: membership(self, stars, components=components))
+        population = self.members if components is None else population_of(components, self.mixture)
+        return self._each(kin, lambda stars: membership_table(self.mixture, stars, population))
 
     def denoised(self, kin: Kinematics | None = None) -> Any:
         """One row per star: its deconvolved velocity, the error of each dimension and their covariances, with units.
@@ -210,20 +218,15 @@ class VelocityFit:
         stars = self.kinematics if kin is None else kin
         if not isinstance(stars, Kinematics):
             raise DataError("a calibration needs stars in memory: pass one of the blocks")
+        require_same(stars, self.kinematics)
         return calibrate(self.mixture, stars)
 
     def _each(self, kin: Any, function: Any) -> Any:
         stars = self.kinematics if kin is None else kin
-        if isinstance(stars, KinematicsBlocks):
-            return _mapped(function, stars)
-        if not isinstance(stars, Kinematics):
+        if not isinstance(stars, Kinematics | KinematicsBlocks):
             raise DataError(f"stars must be Kinematics, as from_gaia makes them; got {type(stars).__name__}")
-        if stars.latent_names != self.latent_names or stars.frame.label != self.kinematics.frame.label:
-            raise DataError(
-                f"stars must be in the space and frame of the fit, {self.kinematics.space} in "
-                f"{self.kinematics.frame.label}; got {stars.space} in {stars.frame.label}"
-            )
-        return function(stars)
+        require_same(stars, self.kinematics)
+        return function(stars) if isinstance(stars, Kinematics) else _mapped(function, stars)
 
     def write(self, folder: str | Path, *, pictures: bool = True) -> list[Path]:
         """Write tables, pictures, model and report to a folder; returns the files."""
@@ -234,12 +237,6 @@ class VelocityFit:
 
 #: Angles with a name of their own.
 _ANGLES = {("U", "V"): "vertex_deviation", ("U", "W"): "tilt"}
-
-
-def _unknown(found: StandardErrors) -> Array:
-    """(K,) components of which a standard error is NaN."""
-    spread = np.isnan(found.covariances).any(axis=(1, 2))
-    return np.asarray(np.isnan(found.weights) | np.isnan(found.means).any(axis=1) | spread)
 
 
 def _tilts(a: int, b: int, about: Array) -> Callable[[Mixture], Array]:

@@ -142,7 +142,7 @@ def test_velocities_that_cannot_be_used_are_named():
         (2, "star 2", "row", "no position"),
         (5, "star 5", "row", "no velocity across the line of sight"),
         (9, "star 9", "row", "no covariance of its velocity"),
-        (13, "star 13", "rv", "it has no error"),
+        (13, "star 13", "rv", "rv has no error"),
     ]
     np.testing.assert_array_equal(kin.rows, np.setdiff1d(np.arange(60), [2, 5, 9]))
     np.testing.assert_array_equal(kin.rows[np.isnan(kin.observations.x[:, 0])], [11, 13])

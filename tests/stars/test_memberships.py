@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 import mixsci as mx
 from mixsci import stars
 from mixsci.errors import DataError
-from mixsci.stars.memberships import log_bayes_factor
+from mixsci.stars.memberships import log_bayes_factor, membership_table, population_of
 
 
 def ellipse(a, b, angle):
@@ -22,13 +22,6 @@ STREAM, DISC, HALO = ([-4.5, -2.5], [-2.0, -1.0], [-1.0, -3.0])
 SPREAD = [ellipse(0.2, 0.1, 0.4), ellipse(1.5, 1.0, -0.3), ellipse(4.0, 3.5, 1.0)]
 BOX = mx.UniformBackground([-30.0, -30.0], [30.0, 30.0], weight=0.03)
 MIXTURE = mx.Mixture([0.2, 0.5, 0.3], [STREAM, DISC, HALO], SPREAD, background=BOX)
-
-
-class Found:
-    """As much of a fit as memberships ask for."""
-
-    def __init__(self, kin, members=(), mixture=MIXTURE):
-        self.kinematics, self.members, self.mixture = kin, members, mixture
 
 
 def sample(n=400, seed=0):
@@ -81,7 +74,7 @@ def test_bayes_factors_are_ratios_of_densities(kin, population):
 
 @pytest.mark.parametrize("population", [(0,), (1, 2), (0, 1, 2)])
 def test_probabilities_are_shares_of_density(kin, population):
-    table, parts = stars.membership(Found(kin), kin, components=population), np.exp(log_densities(kin))
+    table, parts = membership_table(MIXTURE, kin, population), np.exp(log_densities(kin))
     total = parts.sum(axis=1)
     expected = parts[:, list(population)].sum(axis=1) / total
     np.testing.assert_allclose(table["p_member"], expected, rtol=1e-9, atol=1e-13)
@@ -95,7 +88,7 @@ def test_probabilities_are_shares_of_density(kin, population):
 
 def test_a_population_without_any_outliers(kin):
     bare = mx.Mixture(MIXTURE.weights, MIXTURE.means, MIXTURE.covariances)
-    table = stars.membership(Found(kin, (0,), bare))
+    table = membership_table(bare, kin, (0,))
     np.testing.assert_allclose(table["p_member"], bare.responsibilities(kin.observations)[:, 0], rtol=1e-12)
     assert not table["p_outlier"].any()
     assert (table["component"] >= 0).all()
@@ -106,14 +99,14 @@ def test_stars_that_are_far_from_everything_have_finite_factors(kin):
     far = type(far)(**{**vars(far), "observations": far.observations.valued(np.array([[-25.0, 28.0]]))})
     bare = mx.Mixture(MIXTURE.weights[:2] / 0.7, MIXTURE.means[:2], MIXTURE.covariances[:2])
     for mixture in (MIXTURE, bare):
-        table = stars.membership(Found(far, (0,), mixture))
+        table = membership_table(mixture, far, (0,))
         assert np.isfinite(table["log_bayes_factor"]).all()
         assert table["p_member"][0] < 1e-12
-    assert stars.membership(Found(far, (0,)))["p_outlier"][0] > 0.999
+    assert membership_table(MIXTURE, far, (0,))["p_outlier"][0] > 0.999
 
 
 def test_the_table_names_stars_and_places(kin):
-    table = stars.membership(Found(kin), kin.take(slice(100, 150)))
+    table = membership_table(MIXTURE, kin.take(slice(100, 150)), ())
     np.testing.assert_array_equal(table["row"], np.arange(100, 150))
     np.testing.assert_array_equal(table["id"], 1100 + np.arange(50))
     np.testing.assert_array_equal(table["ra"].to_value("deg"), kin.lon[100:150])
@@ -123,15 +116,35 @@ def test_the_table_names_stars_and_places(kin):
     np.testing.assert_allclose(sum(table[f"p_{k}"] for k in range(3)) + table["p_outlier"], 1.0, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("components", "said"),
-    [((3,), "from 0 to 2"), ((-1,), "from 0 to 2"), ((0, 1, 2), "stands out from")],
-    ids=str,
-)
-def test_components_are_checked(kin, components, said):
+@pytest.mark.parametrize("components", [(3,), (-1,), (0, 0), (0.5,), (True, False), (None,), (), "0", 1.0], ids=str)
+def test_components_are_checked(components):
+    with pytest.raises(DataError, match="distinct numbers from 0 to 2"):
+        population_of(components, MIXTURE)
+
+
+@pytest.mark.parametrize("components", [1, [1], (1,), range(1, 2), np.array([1])], ids=str)
+def test_components_come_in_many_ways(components):
+    assert population_of(components, MIXTURE) == (1,)
+
+
+def test_a_population_needs_something_to_stand_out_from(kin):
     bare = mx.Mixture(MIXTURE.weights, MIXTURE.means, MIXTURE.covariances)
-    with pytest.raises(DataError, match=said):
-        stars.membership(Found(kin, (), bare), components=components)
+    with pytest.raises(DataError, match="stands out from"):
+        membership_table(bare, kin, (0, 1, 2))
+
+
+def test_the_verb_and_the_method_say_the_same(kin):
+    found = stars.deconvolve(kin, 2, outliers=True, starts=2)
+    for components in (None, 0, [1, 0]):
+        ours, theirs = stars.membership(found, components=components), found.membership(components=components)
+        assert ours.colnames == theirs.colnames
+        assert ("p_member" in ours.colnames) == (components is not None)
+        np.testing.assert_array_equal(ours["component"], theirs["component"])
+    ours, theirs = stars.membership(found, kin.take([5]), components=0), found.membership(components=0)[5]
+    assert (ours["p_member"][0], ours["row"][0]) == (theirs["p_member"], 5)
+    for nothing in (None, kin, {"pmra": [1.0]}):
+        with pytest.raises(DataError, match="fit must be"):
+            stars.membership(nothing)
 
 
 # --- reliability and thresholds ---------------------------------------------------------------------------------------
@@ -139,7 +152,7 @@ def test_components_are_checked(kin, components, said):
 
 def test_probabilities_are_frequencies():
     kin, label = sample(20_000, seed=2)
-    p, member = np.asarray(stars.membership(Found(kin, (0,)))["p_member"]), label == 0
+    p, member = np.asarray(membership_table(MIXTURE, kin, (0,))["p_member"]), label == 0
     for low, high in zip(np.arange(0, 1, 0.1), np.arange(0.1, 1.1, 0.1), strict=True):
         here = (p >= low) & (p <= high)
         error = np.sqrt((p[here] * (1 - p[here])).sum()) / here.sum()
@@ -166,7 +179,7 @@ def test_purity_and_completeness_by_counting():
 
 def test_expected_purity_and_completeness_are_the_true_ones():
     kin, label = sample(20_000, seed=2)
-    p = stars.membership(Found(kin, (0,)))["p_member"]
+    p = membership_table(MIXTURE, kin, (0,))["p_member"]
     table = stars.purity_completeness(p, label == 0)
     assert len(table) == 100
     some = table["n"] > 500
@@ -181,8 +194,8 @@ def test_expected_purity_and_completeness_are_the_true_ones():
 @pytest.mark.parametrize(
     ("p", "truth", "said"),
     [
-        ([0.2, 1.2], None, "row"),
-        ([0.2, float("nan")], None, "row"),
+        ([0.2, 1.2], None, "row 1"),
+        ([0.2, float("nan")], None, "row 1"),
         ([], None, "probabilities"),
         ([[0.1], [0.2]], None, "shape"),
         ([0.1, 0.2], [True], "truth"),
@@ -201,6 +214,7 @@ def test_thresholds_are_checked(thresholds):
         stars.purity_completeness([0.1, 0.9], thresholds=thresholds)
 
 
-def test_truth_must_say_yes_or_no():
+@pytest.mark.parametrize("truth", [["stream", "field"], [0.3, 7.0], [True]], ids=str)
+def test_truth_must_say_yes_or_no(truth):
     with pytest.raises(DataError, match="truth"):
-        stars.purity_completeness([0.1, 0.9], ["stream", "field"])
+        stars.purity_completeness([0.1, 0.9], truth)

@@ -15,6 +15,7 @@ from mixsci.engine.em.steps import Memory
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import Observations
+from mixsci.engine.tables import as_generator
 from mixsci.errors import DataError
 
 Resumed = tuple[Mixture, Memory, list[float], tuple[float, ...]]
@@ -39,7 +40,7 @@ class Checkpoint:
 
     def generator(self, rng: Any) -> np.random.Generator:
         """The generator of this fit: as it stood when the saved one began, else made from `rng`."""
-        generator = np.random.default_rng(rng)
+        generator = as_generator(rng)
         if self.saved is not None:
             generator = np.random.Generator(getattr(np.random, self.saved["seed"]["bit_generator"])())
             generator.bit_generator.state = self.saved["seed"]

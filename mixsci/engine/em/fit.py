@@ -17,6 +17,7 @@ from mixsci.engine.execution import Workers
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import as_source
+from mixsci.engine.tables import as_generator
 from mixsci.errors import ConvergenceWarning, DataError
 
 
@@ -77,7 +78,7 @@ def fit(
 
 def _carry_out(task: Task, starts: int, rng: Any, saved: Checkpoint | None, *, improve: bool) -> Fit:
     """Look at the rows, draw and climb, or go on from a checkpoint; the checkpoint goes when the fit has converged."""
-    generator = np.random.default_rng(rng) if saved is None else saved.generator(rng)
+    generator = as_generator(rng) if saved is None else saved.generator(rng)
     task.look(generator)
     resumed = None if saved is None else saved.resume(task.model, saved.mark(task.obs, task.n_rows, task.start))
     if resumed is None:

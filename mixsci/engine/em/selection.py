@@ -29,14 +29,16 @@ from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import Observations
+from mixsci.engine.tables import as_numbers
 from mixsci.errors import ConvergenceWarning, DataError, name_rows
 
 Array = np.ndarray
 Omega = Callable[[Array], Array]
 
-#: Draws per row, and the fewest for a class of rows; a row with a projection of its own is a class of its own.
-_DRAWS_PER_ROW, _FEWEST_DRAWS, _DRAWS_ALONE = 32, 8192, 256
-_MOST_DRAWS = 1 << 21
+#: Draws per row, and the fewest and most in all; a row with a projection of its own is a class of its own.
+_DRAWS_PER_ROW, _FEWEST_DRAWS, _MOST_DRAWS, _DRAWS_ALONE = 32, 1 << 17, 1 << 21, 256
+#: On the way to where a climb begins, fewer do: one in so many.
+_ROUGH = 8
 #: Classes of alike noise.
 _CLASSES = 16
 #: Draws come half from the mixture itself, half from one this much wider.
@@ -124,13 +126,15 @@ class Selected:
         )  # fmt: skip
 
 
-def fit_selected(model: Model, obs: Observations, omega: Omega, *, start: Mixture | None = None, **options: Any) -> Fit:
-    """The mixture behind rows that a selection kept, of which Omega(x) is the chance to be kept.
+def fit_selected(
+    model: Model, obs: Observations, omega: Omega, *, start: Mixture | None = None, **options: Any
+) -> tuple[Fit, Selected]:
+    """The mixture behind rows that a selection kept, and the source it was fitted to.
 
     Args:
         model: what is assumed of all rows, kept or lost.
         obs: the rows that were kept.
-        omega: values (n, m) as measured -> chances (n,) in [0, 1].
+        omega: values (n, m) as measured -> chances (n,) in [0, 1] that a row like them is kept.
         start: a mixture to begin from.
         options: of `mixsci.fit`.
 
@@ -144,23 +148,24 @@ def fit_selected(model: Model, obs: Observations, omega: Omega, *, start: Mixtur
     for _ in range(_MOST_CLIMBS):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            found = fit(model, draw(obs, omega, mixture), start=mixture, **options)
+            source = draw(obs, omega, mixture)
+            found = fit(model, source, start=mixture, **options)
         moved, mixture = _moved(model, mixture, found.mixture, found.n), found.mixture
         if found.converged and moved < _SETTLED:
-            return found
+            return found, source
     if found.outcome is Outcome.NOT_FINITE:
         raise DataError(f"the rows that were kept must tell how many were lost; they do not: {_REMEDY}")
     warnings.warn(
         f"the rows that were kept hardly tell how many were lost: {_REMEDY}", ConvergenceWarning, stacklevel=2
     )
-    return found
+    return found, source
 
 
 def _approach(model: Model, obs: Observations, omega: Omega, mixture: Mixture) -> Mixture:
     """A mixture from which the draws of a last climb can be made: few steps at a time, then new draws."""
     for _ in range(_MOST_ROUNDS):
         before = mixture
-        states = islice(iterate(model, draw(obs, omega, before), start=before), _STEPS + 1)
+        states = islice(iterate(model, draw(obs, omega, before, _ROUGH), start=before), _STEPS + 1)
         for state in states:
             if not np.isfinite(state.objective):
                 break
@@ -170,11 +175,11 @@ def _approach(model: Model, obs: Observations, omega: Omega, mixture: Mixture) -
     return mixture
 
 
-def draw(obs: Observations, omega: Omega, mixture: Mixture) -> Selected:
-    """The rows, with draws of a mixture in place of those that were lost."""
+def draw(obs: Observations, omega: Omega, mixture: Mixture, fewer: int = 1) -> Selected:
+    """The rows, with draws of a mixture in place of those that were lost; one draw in `fewer`."""
     classes = _classes(obs)
     kept = np.bincount(classes, obs.row_weights)
-    like = _cycled(classes)
+    like = _cycled(classes, fewer)
     made = np.bincount(classes[like])
     wide = _widened(mixture)
     draws = _valued(obs.take(like), wide, made)
@@ -190,7 +195,7 @@ def draw(obs: Observations, omega: Omega, mixture: Mixture) -> Selected:
 def _check(omega: Omega, obs: Observations) -> None:
     if not isinstance(obs, Observations) or obs.groups is not None:
         raise DataError("a selection needs rows in memory and without groups: fit each group by itself")
-    chances = np.asarray(omega(obs.x), dtype=float)
+    chances = as_numbers(omega(obs.x), "the chances of a selection").values.astype(float)
     if chances.shape != (len(obs),):
         raise DataError(f"a selection must give one chance per row, ({len(obs)},); got {chances.shape}")
     unknown = ~((chances >= 0) & (chances <= 1))
@@ -219,13 +224,13 @@ def _classes(obs: Observations) -> Array:
     return np.asarray(np.argsort(np.argsort(size, kind="stable"), kind="stable") * min(_CLASSES, n) // n)
 
 
-def _cycled(classes: Array) -> Array:
+def _cycled(classes: Array, fewer: int) -> Array:
     """(M,) the row each draw is like: a power of two of draws for every class, its rows in turn."""
     rows = np.bincount(classes)
     alone = len(rows) == len(classes) and len(rows) > _CLASSES
-    wanted = np.full(len(rows), _DRAWS_ALONE) if alone else np.maximum(_DRAWS_PER_ROW * rows, _FEWEST_DRAWS)
-    most = max(_MOST_DRAWS // len(rows), 2)
-    counts = 2 ** np.ceil(np.log2(np.minimum(wanted, most))).astype(int)
+    each = np.maximum(_DRAWS_PER_ROW * rows, _FEWEST_DRAWS // len(rows)) / fewer
+    wanted = _DRAWS_ALONE if alone else np.minimum(each, max(_MOST_DRAWS // len(rows), 2))
+    counts = np.broadcast_to(2 ** np.ceil(np.log2(wanted)).astype(int), rows.shape)
     order = np.argsort(classes, kind="stable")
     ends = np.cumsum(rows)
     return np.concatenate([np.resize(order[end - n : end], m) for n, end, m in zip(rows, ends, counts, strict=True)])
