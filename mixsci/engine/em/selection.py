@@ -248,20 +248,22 @@ def _widened(mixture: Mixture) -> Mixture:
 
 def _valued(like: Observations, mixture: Mixture, made: Array) -> Observations:
     """Rows with the noise, projection and gaps of given ones, values from even points in the cube; `made` per class."""
-    points = np.concatenate([_even(m, like.width + 1) for m in made])
+    points = np.concatenate([_even(m, like.width) for m in made])
+    # Components take their exact shares of the draws, one after the other: only where each draw lies is left to points.
+    turn = np.concatenate([(np.arange(m) + 0.5) / m for m in made])
     share = 0.0 if mixture.background is None else mixture.background.weight
-    component = np.searchsorted(np.cumsum(mixture.weights)[:-1], np.maximum(points[:, 0] - share, 0.0) / (1.0 - share))
+    component = np.searchsorted(np.cumsum(mixture.weights)[:-1], np.maximum(turn - share, 0.0) / (1.0 - share))
     mean, spread = mixture.means[component], mixture.covariances[component]
     if like.projection is not None:
         seen = np.nan_to_num(like.projection)
         mean = np.einsum("...md,nd->nm" if seen.ndim == 2 else "nmd,nd->nm", seen, mean)
         spread = seen @ spread @ np.swapaxes(seen, -1, -2)
     values, vectors = np.linalg.eigh(spread + like.noise.covariances(len(like)))
-    x = mean + np.einsum("nab,nb->na", vectors * np.sqrt(np.maximum(values, 0.0))[:, None], ndtri(points[:, 1:]))
+    x = mean + np.einsum("nab,nb->na", vectors * np.sqrt(np.maximum(values, 0.0))[:, None], ndtri(points))
     if mixture.background is not None:
-        outside = points[:, 0] < share
+        outside = turn < share
         box = mixture.background
-        x[outside] = box.low + (box.high - box.low) * points[outside, 1:]
+        x[outside] = box.low + (box.high - box.low) * points[outside]
     return like.valued(np.where(np.isnan(like.x), np.nan, x))
 
 
