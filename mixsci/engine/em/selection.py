@@ -11,7 +11,7 @@ minus infinity, and a climb that gets there begins anew with other draws.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -48,8 +48,9 @@ _WIDER = 4.0
 _STEPS, _MOST_ROUNDS, _NEAR = 12, 40, 0.05
 #: Draws of uneven weight are worth fewer even ones: below this share they are too far from the mixture.
 _LEAST_EFFECTIVE = 0.25
-#: Whole climbs at most, each with draws of the last, until one moves by less than this share of a standard error.
-_MOST_CLIMBS, _SETTLED = 6, 0.05
+#: Whole climbs at most, each with draws of the last, until one moves by less than this share of a standard error that
+#: all rows would give; those of the rows that were kept are larger still.
+_MOST_CLIMBS, _SETTLED = 6, 0.1
 _SEED = 20_090_101
 _REMEDY = "use fewer components, a prior, or a wider selection"
 
@@ -72,9 +73,18 @@ class Box:
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
+    @property
+    def order(self) -> list[int]:
+        """The dimensions, those with a bound first."""
+        return [int(j) for j in np.argsort(~self._bounded, kind="stable")]
+
+    @property
+    def _bounded(self) -> Array:
+        return np.isfinite(self.low) | np.isfinite(self.high)
+
     def __call__(self, x: Array) -> Array:
         """Chances (n,) of rows (n, m): NaN where a value that has a bound is missing."""
-        bounded = np.isfinite(self.low) | np.isfinite(self.high)
+        bounded = self._bounded
         inside = ((x >= self.low) & (x <= self.high) | ~bounded).all(axis=1).astype(float)
         return np.where((np.isnan(x) & bounded).any(axis=1), np.nan, inside)
 
@@ -182,7 +192,7 @@ def draw(obs: Observations, omega: Omega, mixture: Mixture, fewer: int = 1) -> S
     like = _cycled(classes, fewer)
     made = np.bincount(classes[like])
     wide = _widened(mixture)
-    draws = _valued(obs.take(like), wide, made)
+    draws = _valued(obs.take(like), wide, made, getattr(omega, "order", range(obs.width)))
     lost = 1.0 - omega(draws.x)
     some = np.flatnonzero(lost > 0)
     draws, of_class = draws.take(some), classes[like][some]
@@ -246,8 +256,11 @@ def _widened(mixture: Mixture) -> Mixture:
     )
 
 
-def _valued(like: Observations, mixture: Mixture, made: Array) -> Observations:
-    """Rows with the noise, projection and gaps of given ones, values from even points in the cube; `made` per class."""
+def _valued(like: Observations, mixture: Mixture, made: Array, order: Sequence[int]) -> Observations:
+    """Rows with the noise, projection and gaps of given ones, values from even points in the cube; `made` per class.
+
+    The first coordinate of the points moves the first dimension in `order` alone: an edge across it is seen sharply.
+    """
     points = np.concatenate([_even(m, like.width) for m in made])
     # Components take their exact shares of the draws, one after the other: only where each draw lies is left to points.
     turn = np.concatenate([(np.arange(m) + 0.5) / m for m in made])
@@ -258,13 +271,22 @@ def _valued(like: Observations, mixture: Mixture, made: Array) -> Observations:
         seen = np.nan_to_num(like.projection)
         mean = np.einsum("...md,nd->nm" if seen.ndim == 2 else "nmd,nd->nm", seen, mean)
         spread = seen @ spread @ np.swapaxes(seen, -1, -2)
-    values, vectors = np.linalg.eigh(spread + like.noise.covariances(len(like)))
-    x = mean + np.einsum("nab,nb->na", vectors * np.sqrt(np.maximum(values, 0.0))[:, None], ndtri(points))
+    x = mean + np.einsum("nab,nb->na", _roots(spread + like.noise.covariances(len(like)), list(order)), ndtri(points))
     if mixture.background is not None:
         outside = turn < share
         box = mixture.background
         x[outside] = box.low + (box.high - box.low) * points[outside]
     return like.valued(np.where(np.isnan(like.x), np.nan, x))
+
+
+def _roots(covariances: Array, order: list[int]) -> Array:
+    """(n, m, m) A with A A' = covariances; lower triangular where the dimensions are taken in this order."""
+    m = len(order)
+    sorted_ = covariances[:, order][:, :, order]
+    least = 1e-14 * np.trace(sorted_, axis1=1, axis2=2)[:, None, None]
+    roots = np.empty_like(covariances)
+    roots[:, order] = np.linalg.cholesky(sorted_ + least * np.eye(m))
+    return roots
 
 
 def _even(m: int, d: int) -> Array:
