@@ -32,6 +32,12 @@ _PUBLIC = {
     "membership": "mixsci.stars.memberships",
     "purity_completeness": "mixsci.stars.memberships",
     "Calibration": "mixsci.stars.forecasts",
+    "plot_corner": "mixsci.stars.plot",
+    "plot_membership": "mixsci.stars.plot",
+    "plot_purity": "mixsci.stars.plot",
+    "plot_choices": "mixsci.stars.plot",
+    "plot_calibration": "mixsci.stars.plot",
+    "plot_radial_velocities": "mixsci.stars.plot",
     "simulate_stream": "mixsci.stars.simulate",
     "simulate_disc": "mixsci.stars.simulate",
     "SimulatedStream": "mixsci.stars.simulate",
@@ -53,6 +59,14 @@ if TYPE_CHECKING:
     from mixsci.stars.geometry import to_frame as to_frame, uvw_projection as uvw_projection
     from mixsci.stars.kinematics import Kinematics as Kinematics, from_velocities as from_velocities
     from mixsci.stars.memberships import membership as membership, purity_completeness as purity_completeness
+    from mixsci.stars.plot import (
+        plot_calibration as plot_calibration,
+        plot_choices as plot_choices,
+        plot_corner as plot_corner,
+        plot_membership as plot_membership,
+        plot_purity as plot_purity,
+        plot_radial_velocities as plot_radial_velocities,
+    )
     from mixsci.stars.readers import read as read, read_blocks as read_blocks
     from mixsci.stars.simulate import (
         SimulatedDisc as SimulatedDisc,

@@ -57,9 +57,8 @@ def deconvolve(
         start: a mixture to begin from, in the latent dimensions.
         frozen: `mx.Frozen(...)`: what keeps its starting value.
         prior: of `mx.prior`; Bovy's w is `mx.prior.Bovy(w)`, in squared units of the velocities.
-        selection: what the survey kept, as a function of the measured values: name of a column -> (low, high), a `Box`,
-            or a function of x (n, m) that gives chances (n,) in [0, 1]. The likelihood of each star is divided by its
-            chance to be kept, an integral over fixed draws.
+        selection: what the survey kept: name of a measured column -> (low, high), a `Box`, or a function of x (n, m)
+            that gives chances (n,). The likelihood of a star is divided by its chance to be kept.
         outliers: add a uniform component over the range of the values (spaces without projection), or this one.
         covariance: structure of the covariances, see `mx.Model`.
         criterion: "bic", or "held_out": mean log-likelihood of stars left out of the fit, in five folds.

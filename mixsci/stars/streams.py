@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,9 +89,8 @@ def fit_stream(
 ) -> StreamFit:
     """The proper motions of a stream before its field, and thereby its members.
 
-    First the field: a mixture and a uniform outlier component, fitted to the stars beside the track. Its components are
-    held (their weights stay free), and those of the stream are fitted to the stars on the track, from the places where
-    most stars stand out from the field.
+    First the field, a mixture and uniform outliers, is fitted to the stars beside the track. Its components are held
+    (their weights stay free), and the stream is fitted to the stars on the track, from where most stand out.
 
     Args:
         table: a catalogue as `from_gaia` takes it, or the `Kinematics` of one, in a frame along the stream.
@@ -121,18 +121,11 @@ def fit_stream(
     refuse_unknown("fit_stream", catalogue, _CATALOGUE)
     kin = _stars(table, space, frame, catalogue, framed=on is not None)
     here, beside = _sides(kin, on, width_deg, gap_deg)
-    box = box_of(outliers, kin)
-    if isinstance(background, VelocityFit | Mixture):
-        field = _given(background, kin)
-    else:
-        k = _whole(background, "background")
-        _refuse_few(beside, k, "beside the track: make gap_deg smaller, or take a larger part of the sky")
-        away = kin.take(beside)
-        field = deconvolve(
-            away, k, outliers=box or False, prior=_prior(prior, away), selection=selection, tol=tol, rng=rng
-        )  # fmt: skip
     _refuse_few(here, _whole(stream, "stream"), "on the track: widen width_deg")
-    track, mixture = kin.take(here), field if isinstance(field, Mixture) else field.mixture
+    box, track = box_of(outliers, kin), kin.take(here)
+    fit_it = partial(deconvolve, outliers=box or False, selection=selection, tol=tol, rng=rng)
+    field = _field(background, kin, beside, prior, fit_it)
+    mixture = field if isinstance(field, Mixture) else field.mixture
     found = Search(track, mixture, box, _prior(prior, track), selection, tol).run(stream, mean)
     return _told(*found, track, stream, None if isinstance(field, Mixture) else field)
 
@@ -164,13 +157,20 @@ def _told(
     return whole
 
 
-def _given(field: VelocityFit | Mixture, kin: Kinematics) -> VelocityFit | Mixture:
-    """A field that the user gave, of the space and frame of the stars."""
-    if isinstance(field, VelocityFit):
-        require_same(kin, field.kinematics)
-    elif field.n_dims != len(kin.latent_names):
-        raise DataError(f"a field must have the dimensions {', '.join(kin.latent_names)}; got {field.n_dims}")
-    return field
+def _field(
+    background: Any, kin: Kinematics, beside: Array, prior: Any, fit_it: Callable[..., VelocityFit]
+) -> VelocityFit | Mixture:  # fmt: skip
+    """The field: one given, of the space and frame of the stars, or a fit to the stars beside the track."""
+    if isinstance(background, VelocityFit):
+        require_same(kin, background.kinematics)
+        return background
+    if isinstance(background, Mixture):
+        if background.n_dims != len(kin.latent_names):
+            raise DataError(f"a field must have dimensions {', '.join(kin.latent_names)}; got {background.n_dims}")
+        return background
+    k, away = _whole(background, "background"), kin.take(beside)
+    _refuse_few(beside, k, "beside the track: make gap_deg smaller, or take a larger part of the sky")
+    return fit_it(away, k, prior=_prior(prior, away))
 
 
 def _whole(value: Any, name: str) -> int:
