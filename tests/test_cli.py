@@ -22,6 +22,7 @@ from mixsci.engine.em.state import Outcome
 from tests.conftest import ROOT
 
 STARS = str(ROOT / "data" / "stars.csv")
+STREAM = ROOT / "data" / "stars_stream.ecsv"
 STAR_COLUMNS = ("--columns", "pmra,pmdec,vlos", "--errors", "pmra_error,pmdec_error,vlos_error")
 
 
@@ -357,10 +358,13 @@ def test_demo_finds_what_it_simulated(tmp_path):
     done = run("demo", "--out", tmp_path / "demo", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    means = [list(component["mean"].values()) for component in found["stars"]["components"]]
-    stream = min(means, key=lambda mean: abs(mean[2] - 142.0))
-    assert stream == pytest.approx([-2.7, -1.35, 142.0], abs=4.0)
-    assert stream[:2] == pytest.approx([-2.7, -1.35], abs=0.06)
+    stream, true = found["stars"]["components"][0], found["stars"]["truth"]
+    for name in ("pm_phi1", "pm_phi2", "sigma_pm_phi1", "sigma_pm_phi2"):
+        assert abs(stream[name] - true[name]) < 3 * stream[f"{name}_error"]
+    assert found["stars"]["stream"]["evidence"] == "very strong"
+    assert 100 * found["stars"]["stream"]["members"]["purity"] == pytest.approx(true["purity"], abs=3)
+    assert true["purity"] > 90
+    assert true["completeness"] > 90
     truth = ddpcr.small_plate(rng=1).truth.set_index(["Well", "Target"])
     results = pd.DataFrame(found["ddpcr"]["results"]).set_index(["Well", "Target"])
     assert list(results.index) == list(truth.index)
@@ -372,9 +376,11 @@ def test_demo_finds_what_it_simulated(tmp_path):
 def test_demo_writes_a_folder_for_each_science(tmp_path):
     done = run("demo", "--out", tmp_path)
     assert done.exit_code == 0, done.output
-    stars = {path.name for path in (tmp_path / "stars").iterdir()}
-    assert stars == {"stars.csv", "components.csv", "model.json", "picture.png", "report.html", "rows.csv"}
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "stars" / "stars.csv"), pd.read_csv(STARS), atol=2e-3)
+    written = {path.name for path in (tmp_path / "stars").iterdir()}
+    assert written >= {"catalogue.ecsv", "components.ecsv", "stars.ecsv", "model.json", "corner.png", "report.html"}
+    made, kept = (pd.read_csv(path, comment="#", sep=" ") for path in (tmp_path / "stars/catalogue.ecsv", STREAM))
+    pd.testing.assert_frame_equal(made, kept, atol=2e-3)
+    assert re.search(r"^pm_phi1 +-8 +-8\.0\d+ ± 0\.0\d+$", done.stdout, re.MULTILINE)
     assert {path.name for path in (tmp_path / "ddpcr").iterdir()} == {"plate", *WRITTEN}
     assert {path.name for path in tmp_path.iterdir()} == {"stars", "ddpcr"}
     assert re.search(r"^well +sample +target +truth +copies/µL", done.stdout, re.MULTILINE)
@@ -396,7 +402,7 @@ def test_simulated_stars_are_those_of_the_seed(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "s.csv"), mx.simulate.star_catalogue(20, rng=5))
 
 
-@pytest.mark.parametrize("page", ["cli.md", "choose.md", "ddpcr.md"])
+@pytest.mark.parametrize("page", ["cli.md", "choose.md", "ddpcr.md", "stars.md", "stars-streams.md"])
 def test_the_commands_of_the_docs_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^mixsci ([^#\n]+)", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)

@@ -2,6 +2,7 @@
 
 import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -58,3 +59,28 @@ def test_the_plate_of_the_docs_is_quantified_and_written(tmp_path, monkeypatch):
     q = run_examples("docs/ddpcr.md")["q"]
     assert len(q.results) == 16
     assert (tmp_path / "quantified" / "results.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "page", ["stars.md", "stars-spaces.md", "stars-streams.md", "stars-outputs.md", "uncertainty.md"]
+)
+def test_the_pages_on_stars_and_errors_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_examples(f"docs/{page}")
+    plt.close("all")
+    check = CLAIMS.get(page)
+    assert check is None or check(names)
+
+
+#: What a page says of its own numbers.
+CLAIMS = {
+    "stars.md": lambda names: (
+        len(names["some"].dropped) == 5
+        and abs(names["naive"].mixture.means[0, 0]) > 0.4 > 2 * abs(names["whole_survey"].mixture.means[0, 0])
+        and abs(names["chunked"].log_likelihood - names["whole"].log_likelihood) < 1e-4
+    ),
+    "stars-spaces.md": lambda names: names["kin"].names == ("v_l", "v_b"),
+    "stars-streams.md": lambda names: names["fit"].bic_gain > 100,
+    "stars-outputs.md": lambda names: {path.name for path in names["files"]} >= {"components.ecsv", "report.html"},
+    "uncertainty.md": lambda names: (names["low"] < names["high"]) and (names["error"] > 0).all(),
+}

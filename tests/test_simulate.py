@@ -121,6 +121,9 @@ def test_data_are_made_again_by_the_command_beside_them(tmp_path):
 
 
 def tables_in(path):
-    """Every table of a file or folder, by its path inside."""
+    """Every table of a file or folder, by its path inside; ECSV is CSV below its comments."""
     files = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
-    return {file.relative_to(path).as_posix(): pd.read_csv(file) for file in files}
+    ecsv = {"comment": "#", "sep": " "}
+    return {
+        file.relative_to(path).as_posix(): pd.read_csv(file, **ecsv if file.suffix == ".ecsv" else {}) for file in files
+    }

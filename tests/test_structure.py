@@ -51,6 +51,8 @@ DOORS = {
     ("mixsci.ddpcr.quantified", "Quantification.plot_well"): "mixsci.ddpcr.plot",
     ("mixsci.ddpcr.quantified", "Quantification.report"): "mixsci.ddpcr.report",
     ("mixsci.ddpcr.quantified", "Quantification.write"): "mixsci.ddpcr.write",
+    ("mixsci.stars.forecasts", "Calibration.plot"): "mixsci.stars.plot",
+    ("mixsci.stars.velocity_fit", "VelocityFit.write"): "mixsci.stars.write",
 }
 
 # Libraries with one home each.
@@ -79,6 +81,8 @@ MOST_LINES, MOST_ARGUMENTS = 60, 14
 SIGNATURES_OF_OTHERS = {
     "mixsci.compat:extreme_deconvolution",  # the signature of the C package, argument by argument
     "mixsci.cli.plates:quantify",  # an argument for every option of the command
+    "mixsci.cli.catalogues:deconvolve",  # the same
+    "mixsci.cli.catalogues:stream",  # the same
     "mixsci.estimators:GaussianMixture.__init__",  # scikit-learn's arguments and ours
     "mixsci.estimators:BayesianGaussianMixture.__init__",  # the same
 }
@@ -342,12 +346,12 @@ def seconds_to_import() -> float:
     return int(re.search(r"\|\s*(\d+) \| mixsci$", report, re.MULTILINE).group(1)) / 1e6
 
 
-@pytest.mark.parametrize("package", ["mixsci", "mixsci.ddpcr"])
+@pytest.mark.parametrize("package", ["mixsci", "mixsci.ddpcr", "mixsci.stars"])
 def test_import_loads_numpy_only(package):
     assert not (loaded_by(f"import {package}") - loaded_by("pass")) & HEAVY
 
 
-@pytest.mark.parametrize("package", ["mixsci", "mixsci.ddpcr"])
+@pytest.mark.parametrize("package", ["mixsci", "mixsci.ddpcr", "mixsci.stars"])
 def test_public_names_are_found_when_asked_for(package):
     face = importlib.import_module(package)
     assert dir(face) == sorted(face.__all__)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from mixsci.cli import demo, plates, simulations, tables, warming
+from mixsci.cli import catalogues, demo, plates, simulations, tables, warming
 from mixsci.cli.console import OneLine
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app.command()(warming.warmup)
 
 simulation = typer.Typer(cls=OneLine, no_args_is_help=True, help="Write simulated data whose truth is known.")
 simulation.command()(simulations.stars)
+simulation.command()(simulations.stream)
+simulation.command()(simulations.disc)
 simulation.command()(simulations.ddpcr)
 app.add_typer(simulation, name="simulate")
 
@@ -30,6 +32,11 @@ droplets = typer.Typer(
 )  # fmt: skip
 droplets.command()(plates.quantify)
 app.add_typer(droplets, name="ddpcr")
+
+catalogue = typer.Typer(cls=OneLine, no_args_is_help=True, help="Deconvolve catalogues of stars, find stream members.")
+catalogue.command()(catalogues.deconvolve)
+catalogue.command()(catalogues.stream)
+app.add_typer(catalogue, name="stars")
 
 
 def main() -> None:

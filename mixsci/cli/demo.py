@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixsci.cli.console import AsJson, progress_bar, say, say_json, show, warnings_as_notes
+from mixsci.cli.catalogues import (
+    Counted,
+    as_dict as stream_as_dict,
+    counted_members,
+    described,
+    plain,
+    rounded,
+    stars_in,
+    stream_in_words,
+)
+from mixsci.cli.console import AsJson, progress_bar, say, say_json, show, table, warnings_as_notes
 from mixsci.cli.plates import as_dict as plate_as_dict, assays_in_words, results_table, wrote
-from mixsci.cli.tables import climb, components_table, described, tell, written
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
     from mixsci.ddpcr.quantified import Quantification
-    from mixsci.engine.em.result import Fit
-    from mixsci.engine.observations import Observations
+    from mixsci.stars.simulate import SimulatedStream
+    from mixsci.stars.streams import StreamFit
 
 
 def demo(
@@ -24,42 +35,70 @@ def demo(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Deconvolve simulated stars and quantify a simulated plate of droplets: tables, pictures, models and reports."""
-    from mixsci.report import as_dict
-
-    obs, fit, star_files = _stars(out / "stars")
+    """Find a simulated stream of stars and quantify a simulated plate of droplets: tables, pictures and reports."""
+    made, stream, counted, star_files = _stars(out / "stars")
     if not as_json:
-        _tell_stars(obs, fit, star_files)
+        _tell_stars(made, stream, counted)
+        say(wrote(star_files, out / "stars"))
     truth, found, plate_files = _droplets(out / "ddpcr")
     if as_json:
-        say_json({"stars": as_dict(fit), "ddpcr": plate_as_dict(found, plate_files)})
+        say_json({
+            "stars": stream_as_dict(stream, counted, star_files) | {"truth": dict(_truth(made, stream))},
+            "ddpcr": plate_as_dict(found, plate_files),
+        })  # fmt: skip
     else:
         _tell_droplets(truth, found, plate_files, out / "ddpcr")
 
 
-def _stars(folder: Path) -> tuple[Observations, Fit, list[Path]]:
-    """The rows of a simulated catalogue, what was fitted to them, and the files."""
-    from mixsci import simulate, tables
-    from mixsci.engine.model.model import Model
+def _stars(folder: Path) -> tuple[SimulatedStream, StreamFit, Counted, list[Path]]:
+    """A simulated catalogue, what was found in its file, what is in it, and the files."""
+    from mixsci.stars.simulate import small_catalogue
+    from mixsci.stars.streams import fit_stream
 
     folder.mkdir(parents=True, exist_ok=True)
-    stars = simulate.star_catalogue(1000, rng=1)
-    stars.to_csv(folder / "stars.csv", index=False)
-    choice = tables.choose(stars, simulate.STAR_COLUMNS, [f"{name}_error" for name in simulate.STAR_COLUMNS])
-    obs = tables.observe(stars, choice)
-    fit = climb(Model(len(simulate.STAR_POPULATIONS)), obs, starts=10, seed=0)
-    files = written(fit, obs, folder, title="Simulated stars: a stream before disc and halo")
-    return obs, fit, [folder / "stars.csv", *files]
+    made = small_catalogue(rng=1)
+    path = made.write(folder / "catalogue.ecsv")
+    kin, counted = stars_in(path, frame="GD1")
+    with warnings_as_notes():
+        found = fit_stream(kin)
+        files = found.write(folder)
+    return made, found, counted, [path, *files]
 
 
-def _tell_stars(obs: Observations, fit: Fit, files: list[Path]) -> None:
-    from mixsci import simulate
+def _truth(made: SimulatedStream, found: StreamFit) -> Iterator[tuple[str, float]]:
+    """What was drawn, for every number that is shown: of the stars on the track, in % and mas/yr."""
+    stars = found.membership()
+    own = made.truth["population"][stars["row"]] == "stream"
+    taken = stars["p_member"] >= counted_members(found)["threshold"]
+    yield "weight", 100.0 * float(own.mean())
+    for j, name in enumerate(found.latent_names):
+        yield name, float(made.mean[j])
+        yield f"sigma_{name}", float(made.covariance[j, j] ** 0.5)
+    yield "purity", 100.0 * float(own[taken].mean())
+    yield "completeness", 100.0 * float(taken[own].mean())
 
-    say(f"A simulated catalogue of a stream before disc and halo: {described(obs, errors=True)}")
-    say("\nDrawn from (pmra and pmdec in mas/yr, vlos in km/s):")
-    show(components_table(simulate.STARS, simulate.STAR_COLUMNS, simulate.STAR_POPULATIONS))
-    say("\nFound, with the errors taken out and the gaps integrated out:")
-    tell(fit, files)
+
+def _tell_stars(made: SimulatedStream, found: StreamFit, counted: Counted) -> None:
+    say(f"A simulated stream of stars before disc and halo; {described(found, counted)}")
+    say("\nProper motions (mas/yr) of the stream, errors of measurement taken out, and its members:")
+    show(_beside(dict(_truth(made, found)), found))
+    for line in stream_in_words(found):
+        say(line)
+
+
+def _beside(truth: dict[str, float], found: StreamFit) -> Table:
+    """Truth beside what was found, with its standard error."""
+    row, members = found.to_table()[0], counted_members(found)
+    shown = {"weight": "share on the track [%]", "purity": "purity [%]", "completeness": "completeness [%]"}
+    body = []
+    for name, true in truth.items():
+        if name in members:
+            value = f"{100 * members[name]:.1f}"
+        else:
+            scale = 100.0 if name == "weight" else 1.0
+            value = rounded(*(scale * plain(row[column]) for column in (name, f"{name}_error")))
+        body.append([shown.get(name, name.replace("sigma_", "σ ")), f"{true:.3g}", value])
+    return table(["", "truth", "found"], body, left=[""])
 
 
 def _droplets(folder: Path) -> tuple[pd.DataFrame, Quantification, list[Path]]:

@@ -10,6 +10,10 @@ import typer
 from mixsci.cli.console import Seed, listed, say
 from mixsci.errors import DataError
 
+Catalogue = Annotated[Path, typer.Option("-o", "--out", help="File to write: .ecsv, .csv, .fits or .vot.")]
+#: What the catalogue of the demo is like.
+_SMALL: dict[str, Any] = {"n": 1200, "fraction": 0.08}
+
 
 def stars(
     out: Annotated[Path, typer.Option("-o", "--out", help="CSV file to write.")],
@@ -17,11 +21,47 @@ def stars(
     rows: Annotated[int, typer.Option("-n", "--rows", min=1, help="Number of stars.")] = 1000,
     seed: Seed = 1,
 ) -> None:
-    """A star catalogue with errors and gaps, as CSV, with the population of each star."""
+    """A plain table of stars with errors and gaps, as CSV, with the population of each star."""
     from mixsci.simulate import star_catalogue
 
     star_catalogue(rows, rng=seed).to_csv(out, index=False)
     say(f"wrote {out}: {rows} stars")
+
+
+def stream(
+    out: Catalogue,
+    *,
+    rows: Annotated[int | None, typer.Option("-n", "--rows", min=1, help="Number of stars: 1200.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="Share of the stream: 0.08.")] = None,
+    frame: Annotated[str | None, typer.Option(help="Frame with the stream on its equator: GD1.")] = None,
+    contrast: Annotated[float | None, typer.Option(help="How far it stands from the field: 1.")] = None,
+    seed: Seed = 1,
+) -> None:
+    """A catalogue as Gaia's with a cold stream before disc and halo; without options the one of the demo."""
+    from mixsci.stars.simulate import simulate_stream, small_catalogue
+
+    asked = {"n": rows, "fraction": fraction, "frame": frame, "contrast": contrast}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    made = simulate_stream(**(_SMALL | given), rng=seed) if given else small_catalogue(rng=seed)
+    made.write(out)
+    own = int((made.truth["population"] == "stream").sum())
+    say(f"wrote {out}: {len(made.table)} stars, {own} of a stream, the population of each in the last column")
+
+
+def disc(
+    out: Catalogue,
+    *,
+    rows: Annotated[int, typer.Option("-n", "--rows", min=1, help="Number of stars.")] = 10_000,
+    without_velocity: Annotated[float, typer.Option(help="Share without a radial velocity; the faintest.")] = 0.95,
+    seed: Seed = 1,
+) -> None:
+    """A catalogue as Gaia's of stars around the Sun, velocities from a disc and moving groups."""
+    from mixsci.stars.simulate import simulate_disc
+
+    made = simulate_disc(rows, without_velocity=without_velocity, rng=seed)
+    made.write(out)
+    known = rows - round(without_velocity * rows)
+    say(f"wrote {out}: {rows} stars, {known} with a radial velocity, the component of each in the last column")
 
 
 def ddpcr(

@@ -80,7 +80,7 @@ class KinematicsBlocks:
         """
         some = self
         if isinstance(self.tables, DaskSource):
-            some = replace(self, tables=DaskSource(self.tables.parts[:1], self.tables.convert))
+            some = replace(self, tables=DaskSource(self.tables.delayed[:1], self.tables.convert))
         found = next(some.kinematics(), None)
         if found is None:
             raise DataError("there must be at least one table; there is none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from scipy.stats import norm
 
 import mixsci as mx
 from mixsci.engine.em.steps import expect
+from mixsci.engine.inference.knowledge import Problem
 from mixsci.engine.inference.numbers import covariance_block
-from mixsci.engine.inference.uncertainty import METHODS, StandardErrors, _Problem, standard_errors
+from mixsci.engine.inference.uncertainty import METHODS, StandardErrors, standard_errors
 from mixsci.engine.inference.yardstick import Directions
 from mixsci.engine.model.covariances import STRUCTURES, Full, Proportional
 from mixsci.engine.model.priors import Pseudo
@@ -36,10 +38,10 @@ def hessian(function, at, step=1e-3):
     return (4 * once(step / 2) - once(step)) / 3
 
 
-def one_gaussian(x, **options):
+def one_gaussian(x, tol=1e-13, **options):
     obs = x if isinstance(x, mx.Observations) else mx.Observations(x)
     start = mx.Mixture([1.0], np.zeros((1, obs.n_dims)), np.eye(obs.n_dims)[None])
-    return mx.fit(mx.Model(1, **options), obs, start=start, **TIGHT), obs
+    return mx.fit(mx.Model(1, **options), obs, start=start, tol=tol, max_iter=20_000), obs
 
 
 def two_clusters(seed=0, n=400, apart=6.0, d=1):
@@ -65,7 +67,7 @@ def spread_of_entries(sigma, n):
 
 def check_derivatives(model, mixture, obs, rng):
     """Score and information along random directions, against differences of the row-by-row log-likelihood."""
-    problem = _Problem(model, mixture, expect(mixture, obs))
+    problem = Problem(model, mixture, expect(mixture, obs))
     information, _ = problem.known(obs, "observed", 1)
     theta, count = model.pack(mixture), len(problem.directions)
     if not count:
@@ -78,7 +80,7 @@ def check_derivatives(model, mixture, obs, rng):
     for _ in range(2):
         along = rng.normal(size=count)
         line = problem.directions.combine(along[:, None])
-        h = float(problem.yardstick.steps(line, 4e-3)[0])
+        h = float(problem.yardstick.steps(line, 2e-3)[0]) / 2
         low, back, here, ahead, far = (objective(i * h * line.theta[0]) for i in (-2, -1, 0, 1, 2))
         slope = (8 * (ahead - back) - (far - low)) / (12 * h)
         bend = (16 * (ahead + back) - (far + low) - 30 * here) / (12 * h**2)
@@ -88,7 +90,7 @@ def check_derivatives(model, mixture, obs, rng):
         assert along @ information @ along == pytest.approx(-bend, abs=2e-6 * size + 1e-5)
 
 
-@pytest.mark.parametrize("seed", range(0, 168, 7))
+@pytest.mark.parametrize("seed", range(0, 168, 17))
 def test_score_and_information_are_derivatives_of_the_objective(seed):
     """Every structure and law, with ladders, offsets, background, priors, frozen parts, noise, gaps and projections."""
     problem = random_problem(seed)
@@ -123,13 +125,13 @@ def test_laws_of_several_rates_and_shapes(law, groups):
     check_derivatives(model, mixture, obs, rng)
 
 
-@pytest.mark.parametrize("seed", range(0, 200, 3))
+@pytest.mark.parametrize("seed", range(0, 200, 9))
 def test_there_are_as_many_directions_as_free_parameters(seed):
     problem = random_problem(seed)
     model, mixture = problem.model, problem.start
     if mixture.theta is not None and mixture.offsets is not None:
         pytest.skip("what a ladder and offsets share shows in the information only")
-    found = _Problem(model, mixture, expect(mixture, problem.obs))
+    found = Problem(model, mixture, expect(mixture, problem.obs))
     still = sum(len(part) for name, part in found.held.items() if name != "theta")
     level = mixture.n_dims * model.centred
     assert len(found.directions) + still - level == model.n_free(mixture.n_dims, mixture.n_groups)
@@ -176,9 +178,10 @@ def test_one_gaussian(units):
 
 def test_one_gaussian_with_columns_that_are_nearly_the_same():
     x = np.random.default_rng(0).normal(size=(200, 1)) * [1.0, 1.0]
-    x[:, 1] += 1e-4 * np.random.default_rng(1).normal(size=200)
-    fit, obs = one_gaussian(x)
-    found, sigma = standard_errors(fit, obs), fit.mixture.covariances[0]
+    x[:, 1] += 1e-3 * np.random.default_rng(1).normal(size=200)
+    start = mx.Mixture([1.0], x.mean(axis=0)[None], np.cov(x.T, ddof=0)[None])
+    fit = mx.fit(mx.Model(1), x, start=start)
+    found, sigma = standard_errors(fit, x), fit.mixture.covariances[0]
     np.testing.assert_allclose(found.covariances[0], spread_of_entries(sigma, 200), rtol=1e-5)
     value, error = found.of(lambda mixture: np.log(np.linalg.det(mixture.covariances[0])))
     assert value == pytest.approx(np.log(np.linalg.det(sigma)))
@@ -203,13 +206,13 @@ def test_scores_and_sandwich_of_one_gaussian_are_moments():
     second, third, fourth = (np.mean(apart**power) for power in (2, 3, 4))
     sandwich = standard_errors(fit, obs, method="sandwich")
     exact = np.array([[second, third], [third, fourth - second**2]]) / 500
-    np.testing.assert_allclose(sandwich.covariance, exact, rtol=1e-6)
+    np.testing.assert_allclose(sandwich.covariance[1:, 1:], exact, rtol=1e-6)
     outer = 500 * np.array([
         [1 / second, third / (2 * second**3)],
         [third / (2 * second**3), (fourth / second**2 - 1) / (4 * second**2)],
     ])  # fmt: skip
     scores = standard_errors(fit, obs, method="scores")
-    np.testing.assert_allclose(scores.covariance, np.linalg.inv(outer), rtol=1e-8)
+    np.testing.assert_allclose(scores.covariance[1:, 1:], np.linalg.inv(outer), rtol=1e-8)
 
 
 @pytest.mark.parametrize("rate", [0.1, 1.0, 3.0])
@@ -377,7 +380,7 @@ def test_what_is_frozen_has_no_error_and_helps_the_rest():
     np.testing.assert_array_equal(found.covariances[1], 0.0)
     assert (found.means[1] < loose.means[1]).all() and (found.means[1] > 0).all()
     assert len(found.free) == fit.n_free == 5
-    assert found.covariance.shape == (7, 7)  # the logarithm of the one free weight, which can go nowhere, is packed too
+    assert found.covariance.shape == (6, 6)  # the logarithm of the one free weight, which can go nowhere, is packed too
 
 
 def test_nothing_free_has_no_errors():
@@ -417,14 +420,14 @@ def test_threads_and_blocks_change_nothing(method):
 
 
 def test_scores_agree_with_the_curvature_where_the_model_is_right():
-    obs = overlapping(n=4000)
+    obs = overlapping(seed=1, n=4000)
     fit = fit_two(obs)
     errors = [standard_errors(fit, obs, method=method) for method in ("observed", "scores", "sandwich")]
     for name in ("weights", "means"):
         for other in errors[1:]:
             np.testing.assert_allclose(getattr(other, name), getattr(errors[0], name), rtol=0.25)
     background = mx.UniformBackground(np.nanmin(obs.x, axis=0) - 1, np.nanmax(obs.x, axis=0) + 1, weight=0.05)
-    problem = _Problem(mx.Model(2, background=background), fit.mixture.evolve(background=background), expect(
+    problem = Problem(mx.Model(2, background=background), fit.mixture.evolve(background=background), expect(
         fit.mixture.evolve(background=background), obs))  # fmt: skip
     assert problem.known(obs, "scores", 1)[0].shape == (12, 12)
 
@@ -435,7 +438,7 @@ def row_by_row(problem, obs):
     weights = oracles.row_weights(obs)
     for i in np.flatnonzero(weights):
         row = obs.take(np.array([i]))
-        alone = _Problem(problem.model, problem.mixture, expect(problem.mixture, row))
+        alone = Problem(problem.model, problem.mixture, expect(problem.mixture, row))
         score = problem.directions.numbers @ alone.scores
         total = total + np.outer(score, score) / weights[i]
     return total
@@ -444,12 +447,37 @@ def row_by_row(problem, obs):
 @pytest.mark.parametrize("seed", [0, 7, 9, 16, 22, 35, 57])
 def test_scores_of_rows_are_those_of_rows_alone(seed):
     problem = random_problem(seed)
-    found = _Problem(problem.model, problem.start, expect(problem.start, problem.obs))
+    found = Problem(problem.model, problem.start, expect(problem.start, problem.obs))
     prior = found.coordinates.bend(np.zeros(found.layout.size))
     theta = found.directions.theta
     outer = found.known(problem.obs, "scores", 1)[0] + theta @ prior @ theta.T
     by_rows = row_by_row(found, problem.obs)
     np.testing.assert_allclose(outer, by_rows, atol=1e-9 * np.abs(by_rows).max())
+
+
+class Doubled:
+    """Rows to which the source adds as many again, unseen."""
+
+    def __init__(self, obs):
+        self.obs = obs
+
+    def blocks(self):
+        return self.obs.blocks()
+
+    def complete(self, mixture, kept, expect):
+        more = kept + expect(mixture, self.obs)
+        return replace(more, n_rows=kept.n_rows, row_weight=kept.row_weight)
+
+
+def test_what_a_source_adds_to_the_sums_counts():
+    x = mx.Observations(two_clusters())
+    fit = fit_two(x)
+    double = replace(fit, log_likelihood=2 * fit.log_likelihood)
+    for method in ("observed", "auto"):
+        found = standard_errors(double, Doubled(x), method=method)
+        np.testing.assert_allclose(found.means, standard_errors(fit, x).means / np.sqrt(2), rtol=1e-9)
+    with pytest.raises(mx.DataError, match="needs rows that nothing was selected from"):
+        standard_errors(double, Doubled(x), method="scores")
 
 
 def test_auto_takes_the_passes_while_they_are_cheap(monkeypatch):
@@ -507,7 +535,7 @@ def coverage(make, truth, numbers, runs=200):
     hits = []
     for seed in range(runs):
         rows, start = make(np.random.default_rng(seed))
-        fit = mx.fit(mx.Model(2), rows, start=start, tol=1e-9, workers=1)
+        fit = mx.fit(mx.Model(2), rows, start=start, workers=1)
         low, high = standard_errors(fit, rows, workers=1).interval(numbers)
         hits.append((low <= truth) & (truth <= high))
     return np.mean(hits, axis=0)
@@ -601,8 +629,7 @@ def test_a_covariance_without_spread_under_noise():
     obs = discrete(np.random.default_rng(3))
     start = mx.Mixture([0.5, 0.5], [[0.0], [8.0]], np.zeros((2, 1, 1)))
     held = mx.fit(mx.Model(2, frozen=mx.Frozen(covariances=True)), obs, start=start, **TIGHT)
-    fit = mx.fit(mx.Model(2, covariance="tied"), obs, start=held.mixture, tol=1e-9)
-    fit = type(fit)(**{**fit.__dict__, "mixture": held.mixture, "log_likelihood": held.log_likelihood})
+    fit = replace(held, model=mx.Model(2, covariance="tied"))
     found, said = quietly(fit, obs)
     assert len(said) == 1 and "no spread" in said[0]
     assert np.isnan(found.covariances).all()
@@ -611,14 +638,43 @@ def test_a_covariance_without_spread_under_noise():
     np.testing.assert_allclose(found.weights, fixed.weights, rtol=1e-8)
 
 
+def test_one_true_value_behind_all_rows():
+    rng = np.random.default_rng(10)
+    sigma = rng.uniform(0.5, 1.5, size=(200, 1))
+    obs = mx.Observations(3.0 + sigma * rng.normal(size=(200, 1)), mx.noise.from_errors(sigma))
+    mixture = mx.Mixture([1.0], [[np.average(obs.x, weights=sigma**-2)]], [[[0.0]]])
+    fit = replace(
+        one_gaussian(two_clusters(n=200))[0],
+        model=mx.Model(1, frozen=mx.Frozen(covariances=True)),
+        mixture=mixture,
+        log_likelihood=expect(mixture, obs).log_likelihood,
+    )
+    assert standard_errors(fit, obs).means[0, 0] == pytest.approx(np.sum(sigma**-2) ** -0.5, rel=1e-8)
+    found, said = quietly(replace(fit, model=mx.Model(1)), obs)
+    assert len(said) == 1 and np.isnan(found.covariances).all()
+    assert found.means[0, 0] == pytest.approx(np.sum(sigma**-2) ** -0.5, rel=1e-8)
+
+
 def test_a_spread_that_shrinks_to_nothing_under_noise():
     """Rows that scatter less than their errors: the climb stops near zero spread, and there is no error of it."""
     obs = discrete(np.random.default_rng(4), spread=0.2)
-    fit = fit_two(obs, mx.Model(2, covariance="tied"), tol=1e-10)
-    assert 0 < fit.mixture.covariances[0, 0, 0] < 1e-2
+    held = mx.Model(2, frozen=mx.Frozen(covariances=True))
+    start = mx.fit(held, obs, start=mx.Mixture([0.5, 0.5], [[0.0], [8.0]], np.full((2, 1, 1), 1e-6)), **TIGHT).mixture
+    fit = mx.fit(mx.Model(2, covariance="tied"), obs, start=start, tol=1e-6)
+    assert 0 < fit.mixture.covariances[0, 0, 0] < 1e-5
     found, said = quietly(fit, obs)
-    assert len(said) == 1 and "next to no spread" in said[0]
+    assert len(said) == 1 and "tend to an edge" in said[0]
     assert np.isnan(found.covariances).all() and np.isfinite(found.means).all()
+
+
+def test_a_background_without_rows():
+    x = np.random.default_rng(8).normal(size=(20_000, 1))
+    fit, obs = one_gaussian(x, background=mx.UniformBackground([-8.0], [8.0], weight=0.01), tol=1e-6)
+    assert 0 < fit.mixture.background.weight < 1e-3
+    found, said = quietly(fit, obs)
+    assert len(said) == 1 and "background" in said[0]
+    assert np.isnan(found.background)
+    assert found.means[0, 0] == pytest.approx(np.sqrt(fit.mixture.covariances[0, 0, 0] / 20_000), rel=1e-2)
 
 
 def test_a_dimension_that_no_row_measures():
@@ -715,7 +771,7 @@ def test_rows_without_a_density_are_refused():
     fit = fit_two(x)
     flat = fit.mixture.evolve(covariances=np.zeros((2, 1, 1)))
     with pytest.raises(mx.DataError, match="component 0 has none for 400 rows"):
-        standard_errors(type(fit)(**{**fit.__dict__, "mixture": flat}), x)
+        standard_errors(replace(fit, mixture=flat), x)
 
 
 def test_directions_join_in_order():

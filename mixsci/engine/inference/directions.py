@@ -43,11 +43,13 @@ def free_directions(model: Model, coordinates: Coordinates, yardstick: Yardstick
     }
     whole = coordinates.jacobian
     placed = {name: _placed(coordinates, whole, name, basis) for name, (basis, _) in parts.items()}
-    lost: dict[str, Directions] = {"weights": _at_edge(coordinates, whole)}
+    lost: dict[str, Directions] = {}
     for name, (_, reasons) in parts.items():
         for reason, basis in reasons.items():
             found = [lost[reason]] if reason in lost else []
             lost[reason] = Directions.joined(*found, _placed(coordinates, whole, name, basis))
+    shares = _shares(coordinates, yardstick, lost["weights"])
+    lost["weights"] = Directions.joined(_at_edge(coordinates, whole), shares)
     return Free(
         Directions.joined(*placed.values()),
         {reason: yardstick.of_length_one(found) for reason, found in lost.items()},
@@ -68,6 +70,20 @@ def _at_edge(coordinates: Coordinates, jacobian: Array) -> Directions:
     theta[np.arange(count), coordinates.theta["weights"][block.at_edge]] = 1.0
     numbers[:, coordinates.numbers["weights"]] = block.edge
     return Directions(theta, numbers)
+
+
+def _shares(coordinates: Coordinates, yardstick: Yardstick, lost: Directions) -> Directions:
+    """Lost directions of weights, with rounding taken from the changes of those that hardly move."""
+    parts, weights = coordinates.layout.split(lost.numbers), np.atleast_2d(yardstick.mixture.weights)
+    free = coordinates.blocks["weights"].jacobian[: weights.size].any(axis=1).reshape(weights.shape)
+    changed = parts["weights"].reshape(len(lost), *weights.shape)
+    changed = np.where(np.abs(changed) > _STILL * weights, changed, 0.0)
+    share = np.where(free, weights, 0.0)
+    share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
+    changed = changed - changed.sum(axis=2, keepdims=True) * share
+    numbers = lost.numbers.copy()
+    numbers[:, coordinates.numbers["weights"][: weights.size]] = changed.reshape(len(lost), weights.size)
+    return Directions(lost.theta, numbers)
 
 
 Basis = tuple[Array, dict[str, Array]]

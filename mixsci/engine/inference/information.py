@@ -95,16 +95,16 @@ class _ScoresOfRun:
         _, shares = evaluate(self.mixture, block, keep=2)
         assert shares is not None and shares.u is not None and shares.precision is not None
         along, r, u = self.layout.split(self.directions), shares.responsibilities, shares.u
-        n, k = r.shape
+        (n, k), q, d = r.shape, len(self.directions), u.shape[2]
         pull = r[:, :, None] * u
         bent = r[:, :, None, None] * (u[:, :, :, None] * u[:, :, None, :] - shares.precision)
-        out = pull.reshape(n, -1) @ along["means"].reshape(len(self.directions), -1).T
-        out += bent.reshape(n, -1) @ (along["covariances"].reshape(len(self.directions), -1).T / 2)
+        out = pull.reshape(n, k * d) @ along["means"].reshape(q, k * d).T
+        out += bent.reshape(n, k * d * d) @ (along["covariances"].reshape(q, k * d * d).T / 2)
         codes = group_codes(self.mixture, block)
         for g, rows in _groups(codes, n):
             weights = np.atleast_2d(self.mixture.weights)[g]
             share = np.divide(r[rows], weights, out=np.zeros((len(r[rows]), k)), where=weights > 0)
-            out[rows] += share @ along["weights"].reshape(len(self.directions), -1, k)[:, g].T
+            out[rows] += share @ along["weights"].reshape(q, len(np.atleast_2d(self.mixture.weights)), k)[:, g].T
             if "offsets" in along:
                 out[rows] += pull[rows].sum(axis=1) @ along["offsets"][:, g].T
         if "background" in along:

@@ -13,12 +13,11 @@ from scipy.special import ndtri
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.steps import expect
 from mixsci.engine.execution import one_blas_thread
-from mixsci.engine.inference.directions import free_directions
-from mixsci.engine.inference.information import observed_information, refuse_singular, row_scores
-from mixsci.engine.inference.numbers import Coordinates, Layout, coordinates, moved, parts_of, slopes
-from mixsci.engine.inference.yardstick import LARGEST_SHARE, Directions, Yardstick, congruent
+from mixsci.engine.inference.information import refuse_singular
+from mixsci.engine.inference.knowledge import Problem, Solved, solve
+from mixsci.engine.inference.numbers import Layout, moved, parts_of
+from mixsci.engine.inference.yardstick import LARGEST_SHARE, Directions
 from mixsci.engine.mixture import Mixture
-from mixsci.engine.model.model import Model
 from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import as_observations
 from mixsci.engine.tables import as_number, as_numbers
@@ -30,14 +29,12 @@ Method = Literal["observed", "scores", "sandwich", "auto"]
 METHODS = ("observed", "scores", "sandwich", "auto")
 #: Rows times components times free numbers up to which "auto" takes the passes of "observed": seconds.
 MOST_CELLS = 300_000_000
-#: Curvature below this share of what complete rows would give is rounding: nothing is known of such a direction.
-_NOTHING = 1e-8
+#: Free numbers at most: their covariance is one matrix.
+MOST_NUMBERS = 10_000
 #: A number that a lost direction of length one moves by more than this share of its standard error is lost.
 _LEAST_MOVE, _ROUNDING = 0.1, 1e-9
 #: Steps of the delta method, in standard errors and in lengths of a lost direction.
 _STEP, _INWARDS = 0.01, 1e-3
-#: Nats that a fit may have left before its standard errors are called into question.
-_MOST_LEFT = 0.5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,15 +51,17 @@ class StandardErrors:
         weights, means, covariances: of the shapes of the mixture's.
         rates, theta, offsets, background: of the shapes of the mixture's, None where it has none.
         free: directions of one standard error each, independent of one another. lost: those that nothing holds.
+        steps: of finite differences along the free ones, in standard errors.
 
     Example:
         >>> import numpy as np, mixsci as mx
         >>> x = np.random.default_rng(0).normal(10.0, 2.0, size=(400, 1))
         >>> sure = standard_errors(mx.fit(mx.Model(1), x, rng=0), x)
         >>> sure.means.round(3)
-        array([[0.098]])
-        >>> sure.of(lambda mixture: np.sqrt(mixture.covariances[0, 0, 0]))[1].round(3)
-        array(0.069)
+        array([[0.1]])
+        >>> value, error = sure.of(lambda mixture: np.sqrt(mixture.covariances[0, 0, 0]))
+        >>> round(float(value), 3), round(float(error), 3)
+        (1.99, 0.07)
     """
 
     mixture: Mixture
@@ -171,8 +170,8 @@ def standard_errors(fit: Fit, obs: Any, *, method: Method = "observed", workers:
     stats = expect(fit.mixture, obs, workers=workers)
     _refuse_other_rows(fit, stats)
     with one_blas_thread():
-        problem = _Problem(fit.model, fit.mixture, stats)
-        found = _solved(problem, *problem.known(obs, chosen, workers))
+        problem = Problem(fit.model, fit.mixture, stats)
+        found = solve(problem, *problem.known(obs, chosen, workers))
         errors = _errors(problem, found, chosen)
     for sentence in found.remarks(problem):
         warnings.warn(sentence, stacklevel=2)
@@ -185,12 +184,14 @@ def _chosen(fit: Any, obs: Any, method: str) -> str:
         raise DataError(f"fit must be what mixsci.fit returns; got {type(fit).__name__}")
     if method not in METHODS:
         raise DataError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
-    alone = not hasattr(obs, "complete")
+    count, alone = len(fit.model.pack(fit.mixture)), not hasattr(obs, "complete")
+    if count > MOST_NUMBERS:
+        raise DataError(f"standard errors are found together, of at most {MOST_NUMBERS} numbers; this fit has {count}")
     if method in ("scores", "sandwich") and not alone:
         raise DataError(f'method {method!r} needs rows that nothing was selected from: use method="observed"')
     if method != "auto":
         return method
-    cells = fit.n_rows * fit.mixture.n_components * len(fit.model.pack(fit.mixture))
+    cells = fit.n_rows * fit.mixture.n_components * count
     return "observed" if cells <= MOST_CELLS or not alone else "scores"
 
 
@@ -204,140 +205,7 @@ def _refuse_other_rows(fit: Fit, stats: Stats) -> None:
         )
 
 
-class _Problem:
-    """A model at a mixture: in which directions it is free, and what is known of each."""
-
-    def __init__(self, model: Model, mixture: Mixture, stats: Stats) -> None:
-        self.model, self.mixture, self.stats = model, mixture, stats
-        self.coordinates: Coordinates = coordinates(model, mixture)
-        self.layout = self.coordinates.layout
-        self.scores = self.layout.join(slopes(mixture, stats))
-        self.yardstick = Yardstick(mixture, self.layout, stats)
-        free = free_directions(model, self.coordinates, self.yardstick)
-        self.directions, self.held = free.directions, free.lost
-
-    def known(self, obs: Any, method: str, workers: Any) -> tuple[Array, Array | None]:
-        """Information (q, q) on the free directions, prior included, and the scatter of scores for a sandwich."""
-        scatter = None
-        if method != "observed":
-            scatter = row_scores(self.directions, self.yardstick, obs, workers)
-        extra = self.coordinates.bend(self.scores if method != "scores" else np.zeros(self.layout.size))
-        if method == "scores":
-            assert scatter is not None
-            data = scatter
-        else:
-            data = observed_information(self.directions, self.yardstick, obs, workers)
-        information = data - self.directions.theta @ extra @ self.directions.theta.T
-        return information, scatter if method == "sandwich" else None
-
-    @property
-    def score(self) -> Array:
-        """(q,) slope of the objective along the free directions."""
-        return self.directions.numbers @ self.scores + self.directions.theta @ self.coordinates.prior_slope
-
-    @property
-    def centre(self) -> Array:
-        """(D, q) rows that must not move: the mean of the offsets, where it is set to zero."""
-        if not self.model.centred:
-            return np.zeros((0, len(self.directions)))
-        counts, _, _ = self.stats.grouped
-        return np.einsum("g,qgd->dq", counts.sum(axis=1), self.layout.split(self.directions.numbers)["offsets"])
-
-    def leaving(self, step: Array) -> Array:
-        """Rows (c, q) that keep the covariances from a step (q,) that would leave them without spread."""
-        change = self.layout.split(self.directions.numbers)["covariances"]
-        there = self.mixture.covariances + np.einsum("q,qkab->kab", step, change)
-        own = self.yardstick.own_roots
-        values, vectors = np.linalg.eigh(congruent(there, own))
-        flat = [int(k) for k in np.flatnonzero(~self.model.mask("covariances")) if values[k, 0] <= 0]
-        rows = [change[:, k] @ (own[k] @ vectors[k][:, values[k] <= 0]) for k in flat]
-        count = len(self.directions)
-        return np.concatenate([np.zeros((0, count)), *(row.reshape(count, -1).T for row in rows)])
-
-
-@dataclass(frozen=True, eq=False)
-class _Solved:
-    """Free directions of one standard error each, lost ones by reason, and the nats that a Newton step would gain."""
-
-    free: Directions
-    lost: dict[str, Directions]
-    left: float
-
-    def remarks(self, problem: _Problem) -> list[str]:
-        """What must be said of the standard errors."""
-        said = [_reason(problem, name, part) for name, part in self.lost.items() if len(part)]
-        found = [f"some standard errors are NaN: {'; '.join(said)}"] if said else []
-        if self.left > _MOST_LEFT:
-            found.append(
-                f"the fit has about {self.left:.2g} nats to go, so its standard errors are not those of a maximum: "
-                "fit again with a smaller tol"
-            )
-        return found
-
-
-def _solved(problem: _Problem, information: Array, scatter: Array | None) -> _Solved:
-    """Inverts the information where it is positive and the mixture can move."""
-    centre, edges = problem.centre, np.zeros((0, len(information)))
-    score = problem.score
-    while True:
-        _, inside = _seen_and_unseen(np.vstack([centre, edges]))
-        values, vectors = np.linalg.eigh(inside.T @ information @ inside)
-        known = values > _NOTHING
-        free = inside @ (vectors[:, known] / np.sqrt(values[known]))
-        rows = problem.leaving(free @ (free.T @ score))
-        if not len(rows):
-            break
-        edges = np.vstack([edges, rows])
-    gain = float(((free.T @ score) ** 2).sum() / 2)
-    if scatter is not None:
-        spread, axes = np.linalg.eigh(free.T @ scatter @ free)
-        free = free @ (axes * np.sqrt(np.maximum(spread, 0.0)))
-    lost = problem.held | {
-        "shrinking": problem.directions.combine(_seen_and_unseen(edges)[0]),
-        "unknown": problem.directions.combine(inside @ vectors[:, ~known & (values >= -_NOTHING)]),
-        "rising": problem.directions.combine(inside @ vectors[:, values < -_NOTHING]),
-    }
-    lost = {name: problem.yardstick.of_length_one(part) for name, part in lost.items()}
-    return _Solved(problem.directions.combine(free), lost, gain)
-
-
-def _seen_and_unseen(rows: Array) -> tuple[Array, Array]:
-    """Orthonormal bases (q, .) of what rows (n, q) see, and of what they do not."""
-    size = np.linalg.norm(rows, axis=1, keepdims=True)
-    _, seen, axes = np.linalg.svd(rows / np.where(size > 0, size, 1.0), full_matrices=True)
-    rank = int((seen > 1e-9).sum())
-    return axes[:rank].T, axes[rank:].T
-
-
-def _reason(problem: _Problem, name: str, lost: Directions) -> str:
-    """Whose numbers the lost directions of one kind are, and why."""
-    whose, parts = _listed(problem, lost), _parts_lost(problem, lost)
-    return {
-        "weights": f"less than half a row speaks for the weight {whose}",
-        "background": "less than half a row speaks for the background",
-        "rows": f"less than half a row speaks for {parts} {whose}".rstrip(),
-        "theta": "theta has parts that no mean depends on",
-        "flat": f"the covariance {whose} has no spread in some direction, or lies at its floor",
-        "shrinking": f"the covariance {whose} has next to no spread in some direction",
-        "unknown": f"the rows do not tell {parts} {whose}".rstrip(),
-        "rising": f"the fit is no maximum in {parts} {whose}".rstrip(),
-    }[name]
-
-
-def _parts_lost(problem: _Problem, lost: Directions) -> str:
-    """What directions move, in words."""
-    parts = problem.layout.split(problem.yardstick.of_length_one(lost).numbers)
-    return " and ".join(name for name in parts if name not in ("rates", "theta") and parts[name].any())
-
-
-def _listed(problem: _Problem, lost: Directions) -> str:
-    """The components that directions move, in words."""
-    far = np.flatnonzero(problem.yardstick.by_component(lost).max(axis=0) > _LEAST_MOVE)
-    few, more = far[:5], f" ... ({len(far)} in all)" if len(far) > 5 else ""
-    return f"of component{'s' if len(few) > 1 else ''} {', '.join(map(str, few))}{more}" if len(few) else ""
-
-
-def _errors(problem: _Problem, found: _Solved, method: str) -> StandardErrors:
+def _errors(problem: Problem, found: Solved, method: str) -> StandardErrors:
     """The standard errors of every number, NaN where it is lost."""
     mixture, free, lost = problem.mixture, found.free, Directions.joined(*found.lost.values())
     values = problem.layout.join(parts_of(mixture))

@@ -18,9 +18,10 @@ Array = np.ndarray
 FEWEST_ROWS = 0.5
 #: Step of finite differences, and the largest share of a component's spread that a step may take.
 STEP, LARGEST_SHARE = 1e-4, 0.05
-#: Share of a component's own precision in the yardstick, so that what is never measured has a length too.
-_OWN = 1e-3
-_TINY = float(np.finfo(float).tiny)
+#: Share of a component's own precision in the yardstick, so that what is never measured has a length too; and the share
+#: of the variance of all rows that a component is taken to have for this at least.
+_OWN, _LEAST_SPREAD = 1e-3, 1e-6
+_TINY = 1e-304
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,26 +69,24 @@ class Yardstick:
         return np.asarray(self.stats.grouped[0].sum(axis=0))
 
     @cached_property
-    def precisions(self) -> Array:
-        """(K, D, D) precisions of the components, their narrowest directions made a little wider."""
-        least = 1e-12 * overall_variances(self.mixture)
-        size = np.sqrt(np.maximum(np.diagonal(self.mixture.covariances, axis1=1, axis2=2), least))
-        units = size[:, :, None] * size[:, None, :]
-        values, vectors = np.linalg.eigh(self.mixture.covariances / units)
-        values = np.maximum(values, 1e-14 * np.maximum(values[:, -1:], 1e-2))
-        return (vectors / values[:, None, :]) @ vectors.transpose(0, 2, 1) / units
-
-    @cached_property
     def roots(self) -> Array:
         """(K, D, D) L with L L' what an average row of each component says of its mean."""
         some = (self.rows > 1e-8)[:, None, None]
-        seen = self.stats.grouped[2].sum(axis=0) / np.where(some, self.rows[:, None, None], 1.0)
-        return np.linalg.cholesky(np.where(some, seen, self.precisions) + _OWN * self.precisions)
+        seen = self.stats.grouped[2].sum(axis=0)
+        blur = np.diag(seen.sum(axis=0)) / self.rows.sum()
+        least = overall_variances(self.mixture) + np.divide(1.0, blur, out=np.zeros(len(blur)), where=blur > 0)
+        own = np.linalg.inv(self.mixture.covariances + _LEAST_SPREAD * np.diag(least))
+        seen = seen / np.where(some, self.rows[:, None, None], 1.0)
+        return np.linalg.cholesky(np.where(some, seen, own) + _OWN * own)
 
     @cached_property
     def own_roots(self) -> Array:
-        """(K, D, D) L with L L' the precision of each component."""
-        return np.linalg.cholesky(self.precisions)
+        """(K, D, D) L with L L' the precision of each component, its narrowest directions made a little wider."""
+        least = 1e-12 * overall_variances(self.mixture)
+        size = np.sqrt(np.maximum(np.diagonal(self.mixture.covariances, axis1=1, axis2=2), least))
+        values, vectors = np.linalg.eigh(self.mixture.covariances / (size[:, :, None] * size[:, None, :]))
+        values = np.sqrt(np.maximum(values, 1e-14 * np.maximum(values[:, -1:], 1e-2)))
+        return vectors / values[:, None, :] / size[:, :, None]
 
     @property
     def least_weights(self) -> Array:
