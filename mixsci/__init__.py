@@ -31,6 +31,7 @@ _PUBLIC = {
     "from_labels": "mixsci.engine.em.start",
     "load": "mixsci.engine.em.archive",
     "standard_errors": "mixsci.engine.inference.uncertainty",
+    "StandardErrors": "mixsci.engine.inference.uncertainty",
     "GaussianMixture": "mixsci.estimators",
     "DataError": "mixsci.errors",
     "FormatError": "mixsci.errors",
@@ -60,7 +61,10 @@ if TYPE_CHECKING:
     from mixsci.engine.em.start import from_labels as from_labels
     from mixsci.engine.em.state import Outcome as Outcome, State as State
     from mixsci.engine.em.steps import em_step as em_step, expect as expect, iterate as iterate
-    from mixsci.engine.inference.uncertainty import standard_errors as standard_errors
+    from mixsci.engine.inference.uncertainty import (
+        StandardErrors as StandardErrors,
+        standard_errors as standard_errors,
+    )
     from mixsci.engine.mixture import Mixture as Mixture
     from mixsci.engine.model import (
         covariances as covariances,

@@ -289,7 +289,12 @@ class Model:
         """For every number of `pack` the size of a step that matters, about its standard error times sqrt(rows)."""
         weights = np.atleast_2d(mixture.weights)
         pooled = np.maximum(mixture.pooled_weights, 1e-6)
-        sd = np.sqrt(np.maximum(np.diagonal(mixture.covariances, axis1=1, axis2=2), 1e-12 * overall_variances(mixture)))
+        sd = np.sqrt(
+            np.maximum(
+                np.diagonal(mixture.covariances, axis1=1, axis2=2),
+                np.maximum(1e-12 * overall_variances(mixture), 1e-100),
+            )
+        )
         held = self.mask("covariances")
         if mixture.theta is not None:
             means = 1.0 / np.sqrt(np.einsum("kip,ki->p", self.means.design**2, pooled[:, None] / sd**2) + 1e-300)
