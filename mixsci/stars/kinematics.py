@@ -134,6 +134,9 @@ class Conversion:
             settings = replace(settings, zero_point=column(table, settings.zero_point, "mas"))
         found = self.space.convert(catalogue, settings)
         notes = catalogue.notes(*_ROLES.get(self.space.name, _ROLES["pm+parallax"]))
+        exact = (np.diagonal(found.covariances, axis1=1, axis2=2) == 0.0) & ~np.isnan(found.x)
+        if exact.any():
+            notes = (*notes, f"errors are 0, taken as exact, in {name_rows(exact.any(axis=1))}")
         return self._kinematics(found, catalogue.ids, notes)
 
     def nothing(self) -> Kinematics:
@@ -297,10 +300,9 @@ def _kinematics(
     if found.projection is not None and len(used) and not whole:
         seen = ~np.isnan(found.x[used]).all(axis=0)
     keep = np.flatnonzero(seen)
-    matrices = found.covariances[np.ix_(used, keep, keep)]
     observations = Observations(
         found.x[np.ix_(used, keep)],
-        from_covariances(matrices),
+        _noise(found.covariances, used, keep),
         None if found.projection is None else found.projection[np.ix_(used, keep)],
     )
     names = tuple(names[j] for j in keep)
@@ -310,6 +312,17 @@ def _kinematics(
         _dropped(found, ids), space, frame, found.lon[used], found.lat[used],
         None if ids is None else ids[used], notes, len(found.reasons),
     )  # fmt: skip
+
+
+def _noise(covariances: Array, used: Array, keep: Array) -> Any:
+    """The noise of the rows that are used, refused by their numbers in the table."""
+    matrices = covariances[np.ix_(used, keep, keep)]
+    try:
+        return from_covariances(matrices)
+    except DataError:
+        whole = np.zeros((len(covariances), len(keep), len(keep)))
+        whole[used] = matrices
+        return from_covariances(whole)
 
 
 def _dropped(found: Converted, ids: Array | None) -> Table:

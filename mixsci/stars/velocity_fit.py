@@ -143,7 +143,7 @@ class VelocityFit:
 
         Columns: component; sigma_1 >= sigma_2 >= ... (where all dimensions have one unit); the angle from the first
         dimension towards each other one, `tilt_U_V` ...; of U, V, W the first is called vertex_deviation, that of U and
-        W tilt; each with `_error`. An angle of a round ellipse means nothing: its error says so.
+        W tilt; each with `_error`. An angle of a round ellipse means nothing: its error is large, or NaN.
         """
         from astropy import units as u
         from astropy.table import QTable
@@ -160,7 +160,8 @@ class VelocityFit:
             name = _ANGLES.get((first, second), f"tilt_{first}_{second}")
             angle = tilt(self.mixture.covariances, a, b)
             _, error = self.standard_errors.of(_tilts(a, b, angle))
-            table[name], table[f"{name}_error"] = angle * u.deg, error * u.deg
+            round_ = (np.diff(_ends(self.mixture.covariances, a, b)) == 0.0)[:, 0]
+            table[name], table[f"{name}_error"] = angle * u.deg, np.where(round_, np.nan, error) * u.deg
         table.meta.update(self._meta())
         return table
 
@@ -237,6 +238,12 @@ class VelocityFit:
 
 #: Angles with a name of their own.
 _ANGLES = {("U", "V"): "vertex_deviation", ("U", "W"): "tilt"}
+
+
+def _ends(covariances: Array, a: int, b: int) -> Array:
+    """(K, 2) variances along the axes of the ellipses in two dimensions."""
+    pair = np.ix_(range(len(covariances)), [a, b], [a, b])
+    return np.linalg.eigvalsh(covariances[pair])
 
 
 def _tilts(a: int, b: int, about: Array) -> Callable[[Mixture], Array]:

@@ -239,6 +239,17 @@ def test_warnings_count_and_show_where_they_were_caused():
     assert told[0].filename == __file__
 
 
+def test_a_row_that_is_refused_is_named_by_its_number_in_the_table():
+    table = catalogue(parallax={3: -0.4}, parallax_pmra_corr={6: 0.99}, parallax_pmdec_corr={6: -0.99})
+    table["pmra_pmdec_corr"][6] = 0.99
+    with pytest.raises(DataError, match=r"row 6\b"):
+        stars.from_gaia(table, "uvw", min_parallax_snr=0)
+    made = velocities()
+    made["l"][3], made["c_lb"][7] = np.nan, 100.0
+    with pytest.raises(DataError, match=r"row 7\b"):
+        stars.from_velocities(made)
+
+
 def test_no_star_at_all_is_refused_with_the_reasons():
     table = catalogue(20, parallax=dict.fromkeys(range(20), -1.0))
     with pytest.raises(DataError, match=r"at least one star must be usable; none is .*20 rows"):
