@@ -1,4 +1,4 @@
-"""What a user does first with the package as it is installed: fit gaps and errors, ask, save, load, quantify."""
+"""What a user does first with the package as it is installed: fit gaps and errors, ask, save, load, quantify, find."""
 
 import tempfile
 from pathlib import Path
@@ -40,4 +40,10 @@ with tempfile.TemporaryDirectory() as folder:
     assert all(file.stat().st_size for file in files)
 assert np.allclose(q.results["Lambda"], [0.1, 1.0, 0.0], rtol=0.15), q.results["Lambda"]
 
-print(f"mixsci {mx.__version__} of {Path(mx.__file__).parent} fits, asks, saves, loads and quantifies")
+sky = mx.stars.simulate_stream(1500, 0.08, rng=3)
+with tempfile.TemporaryDirectory() as folder:
+    stream = mx.stars.fit_stream(sky.write(Path(folder) / "sky.ecsv"), frame=sky.frame)
+    assert all(file.stat().st_size for file in stream.write(Path(folder) / "stream"))
+assert np.abs(stream.mixture.means[0] - sky.mean).max() < 0.2, stream.mixture.means[0]
+
+print(f"mixsci {mx.__version__} of {Path(mx.__file__).parent} fits, asks, saves, loads, quantifies and finds a stream")

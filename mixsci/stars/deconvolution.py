@@ -11,6 +11,7 @@ import numpy as np
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.selection import Box, fit_selected
+from mixsci.engine.em.state import Outcome
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.model import Frozen, Model
@@ -135,7 +136,8 @@ def _best(
     })  # fmt: skip
     if criterion == "held_out":
         table["held_out"] = scores
-    best = int(np.argmax(scores))
+    usable = [each.outcome not in (Outcome.COLLAPSED, Outcome.NOT_FINITE) for each in fits]
+    best = int(np.argmax(np.where(usable, scores, -np.inf)))
     table["best"] = np.arange(len(counts)) == best
     return found[best], table
 
