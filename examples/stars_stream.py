@@ -30,7 +30,7 @@ curve = stars.purity_completeness(members["p_member"], truth, thresholds=[0.1, 0
 print("\nAbove a probability, expected and true:")
 for line in curve:
     print(
-        f"P > {line['threshold']:.1f}: {line['n']} stars, purity {line['purity']:.2f} ({line['true_purity']:.2f}), "
+        f"P >= {line['threshold']:.1f}: {line['n']} stars, purity {line['purity']:.2f} ({line['true_purity']:.2f}), "
         f"completeness {line['completeness']:.2f} ({line['true_completeness']:.2f})"
     )
     assert abs(line["purity"] - line["true_purity"]) < 0.1

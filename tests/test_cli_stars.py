@@ -116,8 +116,8 @@ def test_deconvolve_prints_units_errors_and_how_it_ended(catalogue):
 def test_what_is_left_out_is_counted_by_reason_on_one_line_each(catalogue):
     done = run("deconvolve", catalogue, "--space", "uvw", "-k", "1")
     assert done.stderr.splitlines() == [
-        "note: left out 13 rows: parallax over error ... is below ...",
-        "note: left out 7 rows: parallax ... mas is not above ...",
+        "note: left out 13 rows: parallax over error ... is below 10",
+        "note: left out 7 rows: parallax ... mas is not above 0",
         "note: left out 3 rows: pmra has no error",
         "note: left out 2 values of radial_velocity: radial_velocity has no error",
     ]

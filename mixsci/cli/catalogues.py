@@ -82,7 +82,9 @@ Pictures = Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw p
 def deconvolve(
     catalog: Catalog,
     *,
-    components: Annotated[str, typer.Option("-k", "--components", help="Number of components, 3; or 1-6 to choose.")],
+    components: Annotated[
+        str, typer.Option("-k", "--components", help="Number of components: 3, or 1-6 to choose among.")
+    ],
     space: Annotated[Space, typer.Option(help="What is fitted.")] = Space.pm,
     out: Out = None,
     columns: Columns = "",
@@ -225,7 +227,9 @@ def stars_in(
     if blocks and not is_in_blocks(path):
         raise DataError(f"--blocks needs a folder or a file that ends in {', '.join(BLOCK_READERS)}; got {path.name}")
     _keep_apart(path, out)
-    given: Any = read(path, hdu=int(hdu) if hdu.isdecimal() else hdu or None) if whole else path
+    given: Any = (
+        read(path, hdu=int(hdu) if hdu.isdecimal() else hdu or None) if whole else path if path.is_dir() else [path]
+    )
     counted = Counted(path.name)
     with warnings.catch_warnings():
         # The same is said below, line by line and for all blocks together.
@@ -341,8 +345,8 @@ def stream_in_words(found: StreamFit) -> Iterator[str]:
     """The evidence for a stream, and its members."""
     from mixsci.stars.report import evidence
 
-    beside = 0 if found.field_fit is None else found.field_fit.fit.n_rows
-    yield f"the field was fitted to {beside} stars beside the track and held, the stream to {found.fit.n_rows} on it"
+    field = "given" if found.n_beside is None else f"fitted to {found.n_beside} stars beside the track and held"
+    yield f"the field was {field}, the stream fitted to {found.fit.n_rows} on it"
     change = f"{abs(found.bic_gain):.1f} {'smaller' if found.bic_gain > 0 else 'larger'}"
     yield f"evidence for a stream: {evidence(found.bic_gain)}; BIC is {change} with it than without"
     members = counted_members(found)
@@ -408,7 +412,7 @@ def _stream_as_dict(found: VelocityFit) -> dict[str, Any] | None:
         "gain": found.gain,
         "bic_gain": found.bic_gain,
         "evidence": evidence(found.bic_gain),
-        "n_beside": 0 if found.field_fit is None else found.field_fit.fit.n_rows,
+        "n_beside": found.n_beside,
         "members": counted_members(found),
     }
 

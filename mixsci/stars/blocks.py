@@ -16,7 +16,7 @@ from mixsci.errors import DataError
 from mixsci.stars.catalogue import as_catalogue, row_count
 from mixsci.stars.frames import Orientation
 from mixsci.stars.kinematics import Conversion, Kinematics
-from mixsci.stars.readers import is_in_blocks, read_blocks
+from mixsci.stars.readers import read_blocks
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -66,6 +66,11 @@ class KinematicsBlocks:
     def space(self) -> str:
         """Name of the space."""
         return self.conversion.space.name
+
+    @property
+    def reflex(self) -> Array | None:
+        """(3,) velocity of the Sun that was added, km/s, or None."""
+        return self.conversion.settings.reflex
 
     @property
     def frame(self) -> Orientation:
@@ -123,7 +128,7 @@ class KinematicsBlocks:
 
 
 def blocks_of(tables: Any, conversion: Conversion) -> KinematicsBlocks | None:
-    """Blocks, where `tables` is many tables: a path, a list or function of tables, a Dask data frame; else None.
+    """Blocks, where `tables` is many tables: a folder, a list or function of tables, a Dask data frame; else None.
 
     Raises:
         DataError: an iterator that can be gone through only once.
@@ -132,7 +137,7 @@ def blocks_of(tables: Any, conversion: Conversion) -> KinematicsBlocks | None:
     if hasattr(tables, "to_delayed"):
         return KinematicsBlocks(whole, DaskSource(tables, _Observed(whole)))
     listed = isinstance(tables, list | tuple) and len(tables) > 0
-    files = isinstance(tables, str | Path) and is_in_blocks(tables)
+    files = isinstance(tables, str | Path) and Path(tables).is_dir()
     if files or (listed and all(isinstance(part, str | Path) for part in tables)):
         columns = _needed(next(iter(read_blocks(tables, rows=1))), whole)
         return KinematicsBlocks(whole, lambda: read_blocks(tables, columns=columns))

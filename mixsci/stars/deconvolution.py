@@ -10,7 +10,7 @@ import numpy as np
 
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
-from mixsci.engine.em.selection import Box, fit_selected
+from mixsci.engine.em.selection import Box, draw, fit_selected
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.background import UniformBackground
@@ -91,7 +91,7 @@ def deconvolve(
         model = Model(k, **assumed)
         return (fit(model, rows, **climb), None) if omega is None else fit_selected(model, rows, omega, **climb)
 
-    (found, source), choices = _best(counts, run, kin, criterion)
+    (found, source), choices = _best(counts, run, kin, criterion, omega)
     # Names of the dimensions that were fitted, which are not always the columns.
     return VelocityFit(replace(found, names=kin.latent_names), kin, choices=choices, source=source)
 
@@ -118,6 +118,7 @@ def _best(
     run: Callable[[int, Any], tuple[Fit, Any]],
     kin: Kinematics | KinematicsBlocks,
     criterion: str,
+    omega: Any,
 ) -> tuple[tuple[Fit, Any], QTable | None]:
     """The best of several fits, and the table of all; no table for a single one."""
     from astropy.table import QTable
@@ -128,7 +129,7 @@ def _best(
         return run(counts[0], kin.observations), None
     found = [run(k, kin.observations) for k in counts]
     fits = [each for each, _ in found]
-    scores = CRITERIA[criterion](fits, counts, run, kin)
+    scores = CRITERIA[criterion](fits, counts, run, kin, omega)
     table = QTable({
         "n_components": counts, "log_likelihood": [each.log_likelihood for each in fits],
         "n_free": [each.n_free for each in fits], "bic": [each.bic for each in fits],
@@ -146,7 +147,7 @@ def _by_bic(fits: Sequence[Fit], *_: Any) -> list[float]:
     return [-found.bic for found in fits]
 
 
-def _by_held_out(fits: Sequence[Fit], counts: Sequence[int], run: Any, kin: Any) -> list[float]:
+def _by_held_out(fits: Sequence[Fit], counts: Sequence[int], run: Any, kin: Any, omega: Any) -> list[float]:
     """Mean log density of every star under fits to the other folds."""
     if not isinstance(kin, Kinematics):
         raise DataError('held-out stars must be in memory: choose by criterion="bic", or pass one of the blocks')
@@ -157,9 +158,18 @@ def _by_held_out(fits: Sequence[Fit], counts: Sequence[int], run: Any, kin: Any)
         total = 0.0
         for f in range(_FOLDS):
             found, _ = run(k, kin.observations.take(np.flatnonzero(fold != f)))
-            total += float(found.mixture.log_density(kin.observations.take(np.flatnonzero(fold == f))).sum())
+            total += _log_likelihood(found.mixture, kin.observations.take(np.flatnonzero(fold == f)), omega)
         scores.append(total / len(kin))
     return scores
+
+
+def _log_likelihood(mixture: Mixture, rows: Observations, omega: Any) -> float:
+    """Of rows under a mixture, given that a survey kept them."""
+    total = float(mixture.log_density(rows).sum())
+    if omega is None:
+        return total
+    source = draw(rows, omega, mixture)
+    return total - float(source.kept @ np.log1p(-source.lost(mixture)[0]))
 
 
 #: Name of a criterion -> scores of fits, the larger the better.

@@ -16,6 +16,8 @@ from mixsci.stars.ledger import Ledger
 
 Array = np.ndarray
 
+_BARE = "distances without a column of errors are not used"
+
 # 10, and rounding: 0.7 / 0.1 is below 7.
 _TENTHS = 10.0 * (1.0 + 1e-12)
 
@@ -66,6 +68,8 @@ def distances(
     if _has(catalogue, "distance", errors=errors):
         found = _given(catalogue, ledger, 2, errors=errors)
         ledger.leave_out_by(found.values <= 0.0, found.values, lambda kpc: f"distance {kpc:g} kpc is not above 0")
+    elif "distance" in catalogue.values:
+        ledger.set_aside("distance", ~np.isnan(catalogue.values["distance"]), _BARE)
     if not np.isnan(found.values).any():
         return found
     if _has(catalogue, "parallax", errors=errors):
@@ -86,8 +90,11 @@ def nearness(
     n = catalogue.n_rows
     found = Depths(np.full(n, np.nan), np.zeros(n), np.zeros((n, len(roles))))
     _require_one(catalogue, why, errors=True)
+    if "distance" in catalogue.values and "distance" not in catalogue.errors:
+        ledger.set_aside("distance", ~np.isnan(catalogue.values["distance"]), _BARE)
     if _has(catalogue, "distance", errors=True):
         given = _given(catalogue, ledger, len(roles), errors=True)
+        ledger.set_aside("distance", given.values <= 0.0, "it is not above 0")
         kpc = np.where(given.values > 0.0, given.values, np.nan)
         found = Depths(1.0 / kpc, given.variance / kpc**4, given.shared)
     if _has(catalogue, "parallax", errors=True):

@@ -63,7 +63,8 @@ def forecast(mixture: Mixture, kin: Kinematics, levels: Sequence[float] = _LEVEL
 
     Columns: row, id, position; radial_velocity and radial_velocity_error, mean and standard deviation of the
     prediction; q16, q50, q84, its quantiles (it has several peaks where components disagree). The error of no
-    measurement is in them. A measured radial velocity is not used for its own prediction.
+    measurement is in them; velocities are as seen from the Sun, of a star that is no outlier. A measured radial
+    velocity is not used for its own prediction.
 
     Args:
         mixture: of the velocities.
@@ -73,6 +74,7 @@ def forecast(mixture: Mixture, kin: Kinematics, levels: Sequence[float] = _LEVEL
     from astropy import units as u
 
     shares, means, variances = mixture.forecast(_hidden(kin), kin.view)
+    means = means - kin.added[:, None]
     mean, sd = _moments(shares, means, variances)
     table = star_table(kin)
     table["radial_velocity"], table["radial_velocity_error"] = mean * u.km / u.s, sd * u.km / u.s
@@ -94,9 +96,10 @@ def calibrate(mixture: Mixture, kin: Kinematics) -> Calibration:
     if radial is None or not len(known):
         raise DataError("a calibration needs stars with a measured radial velocity; there is none")
     stars = kin.take(known)
-    measured = stars.observations.x[:, radial]
+    measured = stars.observations.x[:, radial] - stars.added
     noise = stars.observations.noise.covariances(len(stars))[:, radial, radial]
     shares, means, variances = mixture.forecast(_hidden(stars), stars.view)
+    means = means - stars.added[:, None]
     mean, sd = _moments(shares, means, variances)
     quantiles = (shares * ndtr((measured[:, None] - means) / np.sqrt(variances + noise[:, None]))).sum(axis=1)
     tested = kstest(quantiles, "uniform")

@@ -37,9 +37,8 @@ FRAMES: Mapping[str, Circle | None] = {
     "sagittarius": Circle(
         (123.6474013798, -59.5217806459),
         (284.0387675133, -29.0040835262),
-        "the plane and origin of Majewski et al. 2003, both signs turned as in the catalogue of Vasiliev, Belokurov & "
-        "Erkal 2021: right-handed, "
-        "longitude grows along the leading arm",
+        "the plane and origin of Majewski et al. 2003 in the sense of the catalogue of Vasiliev, Belokurov & Erkal "
+        "2021: right-handed, longitude grows along the leading arm",
     ),
 }
 

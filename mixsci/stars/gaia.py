@@ -26,10 +26,10 @@ def from_gaia(
     """The stars of a catalogue in a space, errors and correlations carried along.
 
     Args:
-        table: astropy Table or QTable, DataFrame, structured array, mapping of arrays. Larger than memory: the path of
-            a parquet or FITS file, of several or of a folder of them; a list of tables, or a function that gives tables
-            one after the other; a Dask data frame. These give `KinematicsBlocks`, with which everything works alike.
-            Other files are read whole.
+        table: astropy Table or QTable, DataFrame, structured array, mapping of arrays, or the path of a file. Larger
+            than memory: a list of parquet or FITS files (of one, too) or a folder of them; a list of tables, or a
+            function that gives tables one after the other; a Dask data frame. These give `KinematicsBlocks`, with which
+            everything works alike.
         space: "pm", "pm+parallax", "pm+rv", "tangential" or "uvw"; see `mixsci.stars.spaces`.
         columns: role -> name of the column, where its name is not recognised.
         frame: of the motions: an astropy frame or the name of one; None = ICRS, for "uvw" Galactic.

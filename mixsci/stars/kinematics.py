@@ -28,7 +28,8 @@ Array = np.ndarray
 _FRAMES = {"uvw": "galactic"}
 #: Roles whose correlations and units a space takes for granted where the table is silent.
 _ROLES = {"pm": ("pmra", "pmdec"), "pm+rv": ("pmra", "pmdec"), "pm+parallax": ("parallax", "pmra", "pmdec", "distance")}
-_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
+#: The number of one star in a reason; limits that were set stay.
+_NUMBER = re.compile(r"(?<= )-?[\d.]+(e[+-]?\d+)?(?= (?:mas |kpc )?is )")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +48,7 @@ class Kinematics:
         ids: (n,) name of each star, or None.
         notes: what was taken for granted, one sentence each.
         n_table: rows of the table, those left out included.
+        reflex: (3,) velocity of the Sun that was added, along the axes of ICRS, km/s; None = as seen from the Sun.
     """
 
     observations: Observations
@@ -63,6 +65,7 @@ class Kinematics:
     ids: Array | None = None
     notes: tuple[str, ...] = ()
     n_table: int = 0
+    reflex: Array | None = None
 
     def __repr__(self) -> str:
         out = int((self.dropped["what"] == "row").sum())
@@ -97,6 +100,13 @@ class Kinematics:
             raise DataError(f'radial velocities are those of the spaces "uvw" and "pm+rv"; got stars in {self.space!r}')
         along = np.array([name == "radial_velocity" for name in self.latent_names], dtype=float)
         return np.broadcast_to(along, (len(self), len(along)))
+
+    @property
+    def added(self) -> Array:
+        """(n,) what the correction by the Sun's motion added to radial velocities, km/s."""
+        if self.reflex is None:
+            return np.zeros(len(self))
+        return np.asarray(tangent_basis(self.lon, self.lat)[:, 0] @ (self.frame.matrix @ self.reflex))
 
     @property
     def radial(self) -> int | None:
@@ -151,7 +161,7 @@ class Conversion:
         space, frame = self.space, self.settings.frame
         return _kinematics(
             found, ids, space.names(frame), space.units(), space.latent_names(frame), space.latent_units(),
-            space.name, frame, notes, whole=self.whole,
+            space.name, frame, notes, whole=self.whole, reflex=self.settings.reflex,
         )  # fmt: skip
 
 
@@ -169,7 +179,7 @@ def conversion(
     """The conversion that `from_gaia` carries out, its settings checked; see there."""
     if not isinstance(space, str) or space not in SPACES:
         raise DataError(f"space must be one of {', '.join(map(repr, SPACES))}; got {space!r}")
-    if covariance is not None and (isinstance(covariance, str) or len(covariance) != 3):
+    if covariance is not None and not _three(covariance):
         raise DataError(
             "covariance must name three columns: of v_lon, of both, of v_lat in (km/s)^2; "
             f"got {covariance!r}"
@@ -219,7 +229,7 @@ def from_velocities(
     Warns:
         UserWarning: one sentence that counts what was left out; `dropped` names every row.
     """
-    if isinstance(covariance, str) or len(covariance) != 3:
+    if not _three(covariance):
         raise DataError(f"covariance must name three columns; got {covariance!r}")
     if (v_rad is None) != (v_rad_error is None):
         raise DataError("v_rad and v_rad_error go together: name both columns or none")
@@ -258,6 +268,10 @@ def _radial(table: Any, name: str, error: str) -> tuple[Array, Array, Array]:
     return np.where(unknown, np.nan, values), np.where(np.isnan(sigma), 0.0, sigma**2), unknown
 
 
+def _three(names: Any) -> bool:
+    return isinstance(names, list | tuple) and len(names) == 3 and all(isinstance(name, str) for name in names)
+
+
 def _numbers(rows: Any, n: int) -> Array:
     """Numbers of some of n rows.
 
@@ -293,6 +307,7 @@ def _kinematics(
     found: Converted, ids: Array | None, names: tuple[str, ...], units: tuple[str, ...],
     latent_names: tuple[str, ...], latent_units: tuple[str, ...], space: str, frame: Orientation,
     notes: tuple[str, ...], *, whole: bool = False,
+    reflex: Array | None = None,
 ) -> Kinematics:  # fmt: skip
     used = np.flatnonzero(found.reasons == "")
     # A column nobody has is one dimension less to compute with; what is fitted stays the same.
@@ -310,7 +325,7 @@ def _kinematics(
     return Kinematics(
         observations, names, tuple(units[j] for j in keep), latent_names, latent_units, used,
         _dropped(found, ids), space, frame, found.lon[used], found.lat[used],
-        None if ids is None else ids[used], notes, len(found.reasons),
+        None if ids is None else ids[used], notes, len(found.reasons), reflex,
     )  # fmt: skip
 
 
@@ -360,6 +375,8 @@ def _plural(what: str, count: int) -> str:
 
 def require_same(kin: Any, like: Any) -> None:
     """Refuse stars that are not in the space and frame of others."""
+    if (kin.reflex is None) != (like.reflex is None) or not np.array_equal(kin.reflex, like.reflex):
+        raise DataError("stars must be corrected for the motion of the Sun as those of the fit were: give both reflex=")
     if kin.latent_names != like.latent_names or kin.frame.label != like.frame.label:
         raise DataError(
             f"stars must be in the space and frame of the fit, {like.space} in {like.frame.label}; "

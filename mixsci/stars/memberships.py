@@ -130,6 +130,8 @@ def _parts(mixture: Mixture, population: Sequence[int]) -> tuple[Mixture, Mixtur
         raise DataError("a population needs something it stands out from: fit more components, or outliers")
     share = 0.0 if mixture.background is None else mixture.background.weight
     rest = mixture.weights[~chosen].sum()
+    if mixture.weights[chosen].sum() == 0.0 or rest + share == 0.0:
+        raise DataError("a population and all else must both have a weight above 0; one of them has none")
     if chosen.all():
         # Nothing but the background is left: its weight cannot be 1, so a component stays in name.
         others = replace(mixture, background=replace(mixture.background, weight=1.0 - 1e-12))

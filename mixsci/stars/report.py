@@ -117,8 +117,8 @@ def _facts(fit: VelocityFit) -> Iterator[tuple[str, str]]:
     yield "dimensions", ", ".join(units)
     yield "frame", kin.frame.label
     if isinstance(fit, StreamFit):
-        beside = 0 if fit.field_fit is None else fit.field_fit.n_rows
-        yield "stars", f"{n:,} on the track; the field was learnt from {beside:,} beside it and held"
+        field = "given" if fit.n_beside is None else f"learnt from {fit.n_beside:,} beside it and held"
+        yield "stars", f"{n:,} on the track; the field was {field}"
     else:
         yield "stars", f"{n:,}"
     out = int((kin.dropped["what"] == "row").sum())
@@ -130,7 +130,7 @@ def _facts(fit: VelocityFit) -> Iterator[tuple[str, str]]:
     if fit.source is not None:
         yield "selection", "what the survey lost is allowed for"
     if fit.mixture.background is not None:
-        yield "outliers", f"{100 * fit.mixture.background.weight:.2g} % of the stars, uniform over the range of values"
+        yield "outliers", f"{100 * fit.mixture.background.weight:.2g} % of the stars, uniform over a box"
 
 
 def _dimensions(fit: VelocityFit) -> Iterator[tuple[str, str]]:

@@ -54,8 +54,7 @@ class Search:
 
         Last comes the source of the first where a survey lost stars, else None.
         """
-        background = None if self.box is None else self.field.background or self.box
-        found, source = self._climb(replace(self.field, background=background), 0)
+        found, source = self._climb(replace(self.field, background=self.box), 0)
         alone = found
         for k in range(stream):
             begins = self._begins(found.mixture) if mean is None or k else [self._begin_at(mean)]

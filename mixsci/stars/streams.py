@@ -54,6 +54,11 @@ class StreamFit(VelocityFit):
     extra: int = 0
 
     @property
+    def n_beside(self) -> int | None:
+        """Stars beside the track that the field was fitted to; None where a mixture was given."""
+        return None if self.field_fit is None else int(self.field_fit.fit.n_rows)
+
+    @property
     def bic_gain(self) -> float:
         """By how much BIC is smaller with the stream than without; below 0 there is no evidence for one."""
         return 2.0 * self.gain - self.extra * float(np.log(self.fit.n))
@@ -74,7 +79,7 @@ def fit_stream(
     frame: Any = None,
     background: int | VelocityFit | Mixture = 2,
     *,
-    space: str = "pm",
+    space: str | None = None,
     stream: int = 1,
     width_deg: float = 1.0,
     gap_deg: float | None = None,
@@ -95,8 +100,8 @@ def fit_stream(
     Args:
         table: a catalogue as `from_gaia` takes it, or the `Kinematics` of one, in a frame along the stream.
         frame: along the stream: its latitude is 0 there (`great_circle`, a name of `FRAMES`, any astropy frame).
-        background: number of components of the field, or a fit or mixture of it.
-        space: "pm", "pm+parallax", "pm+rv" or "tangential".
+        background: components of the field, or a fit or mixture of it.
+        space: "pm" (the default), "pm+parallax", "pm+rv" or "tangential".
         stream: number of components of the stream.
         width_deg: stars within this latitude are on the track.
         gap_deg: stars beyond this latitude are beside it; None = 1.5 width_deg.
@@ -105,7 +110,7 @@ def fit_stream(
         outliers: a uniform component over the range of the values, or this one.
         prior: on the covariances, of `mx.prior`. "noise" = one star more in every component, as far from its mean as
             the median error in every dimension: few stars do not collapse below what their errors resolve.
-        selection, tol, rng: as in `deconvolve`.
+        selection, tol: as in `deconvolve`. rng: of the starts of the field.
         catalogue: of `from_gaia`: columns, zero_point, max_ruwe, reflex.
 
     Raises:
@@ -126,6 +131,7 @@ def fit_stream(
     fit_it = partial(deconvolve, outliers=box or False, selection=selection, tol=tol, rng=rng)
     field = _field(background, kin, beside, prior, fit_it)
     mixture = field if isinstance(field, Mixture) else field.mixture
+    box = mixture.background if outliers is True and mixture.background is not None else box
     found = Search(track, mixture, box, _prior(prior, track), selection, tol).run(stream, mean)
     return _told(*found, track, stream, None if isinstance(field, Mixture) else field)
 
@@ -190,15 +196,16 @@ def _prior(prior: Any, stars: Kinematics) -> Any:
     return InverseWishart(np.diag(median), dof=-float(len(median))) if (median > 0).all() else None
 
 
-def _stars(table: Any, space: str, frame: Any, catalogue: Mapping[str, Any], *, framed: bool) -> Kinematics:
+def _stars(table: Any, space: str | None, frame: Any, catalogue: Mapping[str, Any], *, framed: bool) -> Kinematics:
     """The stars of a catalogue; those that are kinematics already as they are."""
     if isinstance(table, Kinematics):
-        if frame is not None or catalogue:
-            raise DataError("Kinematics have their frame already: give frame= and the like to from_gaia")
+        if frame is not None or catalogue or space not in (None, table.space):
+            raise DataError("Kinematics have their space and frame already: give these to from_gaia")
         kin = table
     elif frame is None and not framed:
         raise DataError("a stream needs frame=, along it (great_circle makes one), or on=, the rows on its track")
     else:
+        space = "pm" if space is None else space
         _refuse_space(space)
         convert = conversion(space, frame=frame, **catalogue)
         table = read(table) if isinstance(table, str | Path) else table

@@ -170,6 +170,7 @@ class VelocityFit:
         return {
             "space": self.kinematics.space,
             "frame": self.kinematics.frame.label,
+            "reflex": self.kinematics.reflex is not None,
             "n_rows": self.fit.n_rows,
             "log_likelihood": self.fit.log_likelihood,
             "bic": self.fit.bic,
@@ -192,7 +193,7 @@ class VelocityFit:
         return self._each(kin, lambda stars: membership_table(self.mixture, stars, population))
 
     def denoised(self, kin: Kinematics | None = None) -> Any:
-        """One row per star: its deconvolved velocity, the error of each dimension and their covariances, with units.
+        """One row per star, taken to be no outlier: its deconvolved velocity, errors and covariances, with units.
 
         Gaps are filled: a velocity along the line of sight that was not measured is what the others of its kind have.
         """

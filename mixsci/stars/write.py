@@ -24,6 +24,11 @@ Array = np.ndarray
 #: Stars that are put into words at once.
 _ROWS = 1 << 12
 _PARTS = "part-{:04d}.ecsv"
+#: What a fit may write besides, by name.
+_WRITTEN = (
+    *("components.ecsv", "ellipsoids.ecsv", "stars.ecsv", "dropped.csv", "model.json", "report.html", "corner.png"),
+    *("membership.png", "purity.png", "calibration.png", "radial_velocities.png", "choices.png"),
+)
 
 
 def write(fit: VelocityFit, folder: str | Path, *, pictures: bool = True) -> list[Path]:
@@ -44,6 +49,7 @@ def write(fit: VelocityFit, folder: str | Path, *, pictures: bool = True) -> lis
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)
     files = [_small(fit.to_table(), folder / "components.ecsv"), _small(fit.ellipsoids(), folder / "ellipsoids.ecsv")]
     files += _stars(fit, folder)
     files.append(_dropped(fit.kinematics.dropped, folder / "dropped.csv"))
@@ -97,6 +103,12 @@ def _small(table: Table, path: Path) -> Path:
     return path
 
 
+def _clear(folder: Path) -> None:
+    """Remove what an earlier fit left: its pictures and parts would be taken for those of this one."""
+    for old in (*(folder / name for name in _WRITTEN), *(folder / "stars").glob("part-*.ecsv")):
+        old.unlink(missing_ok=True)
+
+
 def _stars(fit: VelocityFit, folder: Path) -> list[Path]:
     """A row for every star; a file for every block."""
     kin = fit.kinematics
@@ -104,8 +116,6 @@ def _stars(fit: VelocityFit, folder: Path) -> list[Path]:
         return [write_rows(star_rows(fit, kin), folder / "stars.ecsv")]
     parts = folder / "stars"
     parts.mkdir(exist_ok=True)
-    for old in parts.glob("part-*.ecsv"):
-        old.unlink()
     blocks = (stars for stars in kin.kinematics() if len(stars))
     return [write_rows(star_rows(fit, stars), parts / _PARTS.format(i)) for i, stars in enumerate(blocks)]
 

@@ -94,7 +94,7 @@ def given(request, parts, tmp_path):
         whole = vstack(full)
         path = tmp_path / f"all.{request.param}"
         plain(whole).to_parquet(path) if request.param == "parquet" else whole.write(path)
-        return str(path)
+        return [str(path)]
     return folder
 
 
@@ -244,7 +244,7 @@ def test_a_zero_point_may_be_a_column_or_a_number(parts, table, tmp_path):
             whole = stars.from_gaia(table, zero_point=zero_point, **SETTINGS)
         path = tmp_path / "some.fits"
         table.write(path, overwrite=True)
-        for given in (parts, path):
+        for given in (parts, [path]):
             blocks = in_blocks(given, zero_point=zero_point)
             x = np.concatenate([kin.observations.x for kin in blocks.kinematics()])
             np.testing.assert_allclose(x, whole.observations.x, rtol=1e-13)
@@ -255,7 +255,7 @@ def test_only_the_columns_that_are_needed_are_read(table, tmp_path):
     named = table["source_id", "ra", "dec", "pmra", "pmdec", "pmra_error", "pmdec_error", "pmra_pmdec_corr"]
     named["comment"] = np.array(["x" * 200] * len(table))
     named.write(tmp_path / "some.fits")
-    kin = next(stars.from_gaia(tmp_path / "some.fits").kinematics())
+    kin = next(stars.from_gaia([tmp_path / "some.fits"]).kinematics())
     np.testing.assert_array_equal(kin.observations.x[:, 0], table["pmra"].to_value("mas / yr"))
 
 

@@ -2,8 +2,10 @@
 
 import warnings
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.table import vstack
 
 import mixsci as mx
@@ -47,7 +49,7 @@ def test_the_stream_is_found_where_it_is(made, found):
 
 def test_streams_of_many_seeds_are_found():
     z = []
-    for seed in range(6):
+    for seed in range(4):
         made = stars.simulate_stream(1000, 0.1, rng=seed)
         found = stars.fit_stream(made.table, frame=made.frame)
         assert found.bic_gain > 0
@@ -154,9 +156,9 @@ def test_stars_may_come_as_kinematics(made, found):
     again = stars.fit_stream(kin)
     np.testing.assert_array_equal(again.mixture.means, found.mixture.means)
     np.testing.assert_array_equal(again.membership()["p_member"], found.membership()["p_member"])
-    with pytest.raises(DataError, match="have their frame already"):
+    with pytest.raises(DataError, match="have their space and frame already"):
         stars.fit_stream(kin, frame=made.frame)
-    with pytest.raises(DataError, match="have their frame already"):
+    with pytest.raises(DataError, match="have their space and frame already"):
         stars.fit_stream(kin, max_ruwe=1.4)
 
 
@@ -240,14 +242,13 @@ def test_without_outliers_there_are_none(made):
 
 
 def test_a_frame_may_be_made_of_two_points(made, found):
-    track = made.frame
-    points = [(150.0, 20.0), (220.0, 58.0)]
-    circle = stars.great_circle(*points)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # nothing need be there
-        elsewhere = stars.fit_stream(made.table, frame=circle, width_deg=2.0)
-    assert elsewhere.kinematics.frame.label != found.kinematics.frame.label
-    assert stars.from_gaia(made.table, frame=track).frame.label == found.kinematics.frame.label
+    # Along the same track motions are the same, wherever longitudes begin.
+    points = SkyCoord([-25.0, 20.0] * u.deg, [0.0, 0.0] * u.deg, frame=made.frame).icrs
+    circle = stars.great_circle(points[0], points[1])
+    again = stars.fit_stream(made.table, frame=circle)
+    np.testing.assert_array_equal(again.kinematics.rows, found.kinematics.rows)
+    np.testing.assert_allclose(again.mixture.means, found.mixture.means, atol=1e-3)
+    np.testing.assert_allclose(again.membership()["p_member"], found.membership()["p_member"], atol=1e-3)
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

@@ -76,15 +76,16 @@ class Box:
     @property
     def order(self) -> list[int]:
         """The dimensions, those with a bound first."""
-        return [int(j) for j in np.argsort(~self._bounded, kind="stable")]
+        return [int(j) for j in np.argsort(~self.bounded, kind="stable")]
 
     @property
-    def _bounded(self) -> Array:
+    def bounded(self) -> Array:
+        """(m,) which dimensions have a bound."""
         return np.isfinite(self.low) | np.isfinite(self.high)
 
     def __call__(self, x: Array) -> Array:
         """Chances (n,) of rows (n, m): NaN where a value that has a bound is missing."""
-        bounded = self._bounded
+        bounded = self.bounded
         inside = ((x >= self.low) & (x <= self.high) | ~bounded).all(axis=1).astype(float)
         return np.where((np.isnan(x) & bounded).any(axis=1), np.nan, inside)
 
@@ -187,13 +188,13 @@ def _approach(model: Model, obs: Observations, omega: Omega, mixture: Mixture) -
 
 def draw(obs: Observations, omega: Omega, mixture: Mixture, fewer: int = 1) -> Selected:
     """The rows, with draws of a mixture in place of those that were lost; one draw in `fewer`."""
-    classes = _classes(obs)
+    classes = _classes(obs, getattr(omega, "bounded", np.ones(obs.width, dtype=bool)))
     kept = np.bincount(classes, obs.row_weights)
     like = _cycled(classes, fewer)
     made = np.bincount(classes[like])
     wide = _widened(mixture)
     draws = _valued(obs.take(like), wide, made, getattr(omega, "order", range(obs.width)))
-    lost = 1.0 - omega(draws.x)
+    lost = 1.0 - _chances(omega, draws.x, "draws of what may have been lost, ")
     some = np.flatnonzero(lost > 0)
     draws, of_class = draws.take(some), classes[like][some]
     factors = lost[some] / made[of_class]
@@ -205,21 +206,31 @@ def draw(obs: Observations, omega: Omega, mixture: Mixture, fewer: int = 1) -> S
 def _check(omega: Omega, obs: Observations) -> None:
     if not isinstance(obs, Observations) or obs.groups is not None:
         raise DataError("a selection needs rows in memory and without groups: fit each group by itself")
-    chances = as_numbers(omega(obs.x), "the chances of a selection").values.astype(float)
-    if chances.shape != (len(obs),):
-        raise DataError(f"a selection must give one chance per row, ({len(obs)},); got {chances.shape}")
-    unknown = ~((chances >= 0) & (chances <= 1))
-    if unknown.any():
-        raise DataError(
-            f"a selection must give chances in [0, 1]; got {chances[unknown][0]} in {name_rows(unknown)}: a row whose "
-            "selected value is missing has none, leave it out"
-        )
+    chances = _chances(omega, obs.x)
     if (chances == 0).any():
         raise DataError(f"rows must be such as the selection keeps; it keeps none like {name_rows(chances == 0)}")
 
 
-def _classes(obs: Observations) -> Array:
-    """(n,) class of each row: rows of alike noise, by its size; by itself where it has a projection of its own."""
+def _chances(omega: Omega, x: Array, which: str = "") -> Array:
+    """(n,) chances to be kept, checked: those of what was never seen matter as much as those of the rows."""
+    chances = as_numbers(omega(x), "the chances of a selection").values.astype(float)
+    if chances.shape != (len(x),):
+        raise DataError(f"a selection must give one chance per row, ({len(x)},); got {chances.shape}")
+    unknown = ~((chances >= 0) & (chances <= 1))
+    if unknown.any():
+        raise DataError(
+            f"a selection must give chances in [0, 1]; got {chances[unknown][0]} in {which}{_first(x, unknown)}: one "
+            "whose selected value is missing has none, leave it out; beyond what a survey saw the chance is 0"
+        )
+    return chances
+
+
+def _first(x: Array, bad: Array) -> str:
+    return f"{name_rows(bad)}, x = {x[bad][0].tolist()}"
+
+
+def _classes(obs: Observations, matter: Array) -> Array:
+    """(n,) class of each row: rows of alike noise in what is selected; a row with a projection is one by itself."""
     n = len(obs)
     if obs.projection is not None and obs.projection.ndim == 3:
         if n * _DRAWS_ALONE > _MOST_DRAWS:
@@ -230,7 +241,8 @@ def _classes(obs: Observations) -> Array:
         return np.arange(n)
     if not obs.noise.per_row:
         return np.zeros(n, dtype=np.int64)
-    size = np.trace(obs.noise.covariances(n), axis1=1, axis2=2)
+    variances = np.diagonal(obs.noise.covariances(n), axis1=1, axis2=2)
+    size = (variances / np.nanvar(obs.x, axis=0))[:, matter].sum(axis=1)
     return np.asarray(np.argsort(np.argsort(size, kind="stable"), kind="stable") * min(_CLASSES, n) // n)
 
 
