@@ -198,12 +198,14 @@ def test_ten_million_droplets_are_refused_in_little_time_and_memory(tmp_path):
     healthy(tmp_path)
     BREAKS["10 million droplets"][0](DROPLETS["QuantaSoft"], tmp_path)
     program = (
-        "import sys, time, tracemalloc; from mixsci.ddpcr.read import read_plate\n"
-        "tracemalloc.start(); begin = time.perf_counter(); plate = read_plate(sys.argv[1])\n"
-        "print(time.perf_counter() - begin, tracemalloc.get_traced_memory()[1] / 2**20)\n"
+        "import sys, time, tracemalloc, pandas; from mixsci.ddpcr.read import read_plate\n"
+        "begin = time.process_time(); read_plate(sys.argv[1]); seconds = time.process_time() - begin\n"
+        "tracemalloc.start(); read_plate(sys.argv[1])\n"
+        "print(seconds, tracemalloc.get_traced_memory()[1] / 2**20)\n"
     )
     run = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     (tmp_path / "Run_A01_Amplitude.csv").unlink()
+    # Time of the processor, without the tracing of memory: other tests run beside this one.
     seconds, megabytes = map(float, run.stdout.split())
     assert seconds < 5
     assert megabytes < 300
