@@ -17,6 +17,8 @@ _PUBLIC = {
     "from_dask": "mixsci.engine.observations",
     "effective_rows": "mixsci.engine.observations",
     "Mixture": "mixsci.engine.mixture",
+    "FactorMixture": "mixsci.engine.factor_mixture",
+    "FactorModel": "mixsci.engine.model.factors",
     "Model": "mixsci.engine.model.model",
     "Frozen": "mixsci.engine.model.model",
     "Offsets": "mixsci.engine.model.means",
@@ -44,6 +46,7 @@ _MODULES = {
     "covariances": "mixsci.engine.model.covariances",
     "prior": "mixsci.engine.model.priors",
     "compat": "mixsci.compat",
+    "cells": "mixsci.cells",
     "ddpcr": "mixsci.ddpcr",
     "stars": "mixsci.stars",
     "plot": "mixsci.plot",
@@ -53,7 +56,7 @@ _MODULES = {
 __all__ = ["__version__", *_PUBLIC, *_MODULES]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
-    from mixsci import compat as compat, ddpcr as ddpcr, plot as plot, simulate as simulate, stars as stars
+    from mixsci import cells as cells, compat as compat, ddpcr as ddpcr, plot as plot, simulate as simulate, stars as stars
     from mixsci.engine import noise as noise
     from mixsci.engine.em.archive import load as load
     from mixsci.engine.em.fit import fit as fit
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from mixsci.engine.em.start import from_labels as from_labels
     from mixsci.engine.em.state import Outcome as Outcome, State as State
     from mixsci.engine.em.steps import em_step as em_step, expect as expect, iterate as iterate
+    from mixsci.engine.factor_mixture import FactorMixture as FactorMixture
     from mixsci.engine.inference.uncertainty import (
         StandardErrors as StandardErrors,
         standard_errors as standard_errors,
@@ -73,6 +77,7 @@ if TYPE_CHECKING:
         weights as weights,
     )
     from mixsci.engine.model.background import UniformBackground as UniformBackground
+    from mixsci.engine.model.factors import FactorModel as FactorModel
     from mixsci.engine.model.means import Offsets as Offsets
     from mixsci.engine.model.model import Frozen as Frozen, Model as Model
     from mixsci.engine.observations import (

@@ -32,7 +32,7 @@ FLOORS = (
     ("mixsci.engine.kernels",),
     ("mixsci.engine.storage", "mixsci.engine.execution"),
     ("mixsci.engine.tables", "mixsci.engine.observations", "mixsci.engine.noise"),
-    ("mixsci.engine.evaluate", "mixsci.engine.mixture"),
+    ("mixsci.engine.evaluate", "mixsci.engine.mixture", "mixsci.engine.factor_mixture"),
     ("mixsci.engine.model",),
     ("mixsci.engine.em",),
     ("mixsci.engine.inference", "mixsci.engine"),
@@ -346,12 +346,12 @@ def seconds_to_import() -> float:
     return int(re.search(r"\|\s*(\d+) \| mixsci$", report, re.MULTILINE).group(1)) / 1e6
 
 
-@pytest.mark.parametrize("package", ["mixsci", "mixsci.ddpcr", "mixsci.stars"])
+@pytest.mark.parametrize("package", ["mixsci", "mixsci.cells", "mixsci.ddpcr", "mixsci.stars"])
 def test_import_loads_numpy_only(package):
     assert not (loaded_by(f"import {package}") - loaded_by("pass")) & HEAVY
 
 
-@pytest.mark.parametrize("package", ["mixsci", "mixsci.ddpcr", "mixsci.stars"])
+@pytest.mark.parametrize("package", ["mixsci", "mixsci.cells", "mixsci.ddpcr", "mixsci.stars"])
 def test_public_names_are_found_when_asked_for(package):
     face = importlib.import_module(package)
     assert dir(face) == sorted(face.__all__)

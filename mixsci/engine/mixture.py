@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy.special import logsumexp, ndtr
@@ -104,9 +104,9 @@ class Mixture:
             return np.asarray(self.weights)
         return np.average(self.weights, axis=0, weights=self.group_rows)
 
-    def evolve(self, **changes: Any) -> Mixture:
+    def evolve(self, **changes: Any) -> Self:
         """The mixture with parts changed by the engine itself, whose results are not checked again."""
-        changed = object.__new__(Mixture)
+        changed = object.__new__(type(self))
         changed.__dict__.update(self.__dict__, **changes)
         return changed
 
@@ -166,6 +166,69 @@ class Mixture:
         if self.offsets is not None and codes is not None:
             means = means + np.vstack([self.offsets, np.zeros(self.n_dims)])[codes][:, None]
         return r, means, self.covariances - self.covariances @ shares.precision @ self.covariances
+
+    def impute(self, obs: Any, *, workers: Workers = None) -> tuple[Array, Array]:
+        """Rows (n, D) with their gaps filled by expected values, and the standard deviations (n, D) of what was filled.
+
+        Observed values stay as they are, with standard deviation 0; of a gap it is that of the mixture given the row,
+        the components' disagreement included.
+
+        Raises:
+            DataError: rows that see a projection, whose values are not those of the dimensions.
+
+        Example:
+            >>> import numpy as np, mixsci as mx
+            >>> pair = mx.Mixture([1.0], [[0.0, 1.0]], [[[4.0, 2.0], [2.0, 4.0]]])
+            >>> filled, sd = pair.impute(np.array([[2.0, np.nan]]))
+            >>> filled, sd.round(3)
+            (array([[2., 2.]]), array([[0.   , 1.732]]))
+        """
+        obs = self._rows_to_fill(obs)
+        filled, sd = np.empty(obs.x.shape), np.empty(obs.x.shape)
+        for rows, (values, spread) in self._each(obs, self._filled, _MOMENT_ROWS, workers):
+            filled[rows], sd[rows] = values, spread
+        return filled, sd
+
+    def draw(self, obs: Any, *, rng: Any = None) -> Array:
+        """Rows (n, D) with their gaps filled by one draw from the mixture given each row: for multiple imputation.
+
+        Args:
+            obs: rows as measured; observed values stay as they are.
+            rng: seed or generator.
+        """
+        obs, rng = self._rows_to_fill(obs), as_generator(rng)
+        out = np.empty(obs.x.shape)
+        for rows in _parts(obs, _MOMENT_ROWS):
+            out[rows] = self._drawn(obs.take(rows), rng)
+        return out
+
+    def _rows_to_fill(self, obs: Any) -> Observations:
+        obs = as_observations(obs)
+        if obs.projection is not None:
+            raise DataError("rows that see a projection have no gaps to fill: ask posterior for their latent points")
+        warn_of_unknown_groups(self, obs)
+        return obs
+
+    def _filled(self, block: Observations) -> tuple[Array, Array]:
+        mean, covariance = self._posterior_of_block(block)
+        seen, sd = block.seen(), np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0))
+        return np.where(seen, block.x, mean), np.where(seen, 0.0, sd)
+
+    def _drawn(self, block: Observations, rng: np.random.Generator) -> Array:
+        r, means, spread = self._posterior_by_component(block)
+        rows, labels = np.arange(len(block)), drawn_labels(r, rng)
+        values, vectors = np.linalg.eigh(spread[rows, labels])
+        step = np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(values.shape)
+        points = means[rows, labels] + np.einsum("nij,nj->ni", vectors, step)
+        return np.where(block.seen(), block.x, points)
+
+    def component_means(self) -> Array:
+        """(K, D) means of the components in the variables: `means`, but for mixtures of factors."""
+        return np.asarray(self.means)
+
+    def component_variances(self) -> Array:
+        """(K, D) variances of the components in the variables."""
+        return np.diagonal(self.covariances, axis1=1, axis2=2).copy()
 
     def forecast(self, obs: Any, view: Any, *, workers: Workers = None) -> tuple[Array, Array, Array]:
         """What rows say of another view r v of their latent points: shares, means and variances, (n, K) each.
@@ -359,6 +422,12 @@ class Mixture:
         for j, name in enumerate(names):
             table[f"sd({name})"] = np.sqrt(self.covariances[:, j, j])
         return pd.DataFrame(table, index=pd.RangeIndex(self.n_components, name="component"))
+
+
+def drawn_labels(shares: Array, rng: np.random.Generator) -> Array:
+    """A component (n,) for each row, drawn from its shares (n, K)."""
+    ends = np.cumsum(shares, axis=1)
+    return (rng.random((len(shares), 1)) * ends[:, -1:] > ends[:, :-1]).sum(axis=1)
 
 
 def _check_shapes(mixture: Mixture) -> None:

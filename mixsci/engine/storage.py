@@ -33,9 +33,7 @@ def write(path: str | os.PathLike[str], value: Any) -> None:
     Raises:
         DataError: a label or class that could not be read back; nothing is written.
     """
-    path = Path(path)
-    _refuse_strangers(value)
-    text = json.dumps({"format": FORMAT, "version": VERSION, "content": encode(value)}, allow_nan=False)
+    path, text = Path(path), to_text(value)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8")
@@ -52,19 +50,42 @@ def read(path: str | os.PathLike[str], registry: Registry) -> Any:
         FormatError: not such a file, a newer version, or a damaged one.
     """
     try:
-        whole = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise FormatError(f"{path} is not a mixsci model: it must be JSON; {error}") from None
+    return from_text(text, registry, path)
+
+
+def to_text(value: Any) -> str:
+    """A value as the text that `write` puts into a file.
+
+    Raises:
+        DataError: a label or class that could not be read back.
+    """
+    _refuse_strangers(value)
+    return json.dumps({"format": FORMAT, "version": VERSION, "content": encode(value)}, allow_nan=False)
+
+
+def from_text(text: str, registry: Registry, where: str | os.PathLike[str]) -> Any:
+    """What `to_text` made text of; `where` is what messages call it.
+
+    Raises:
+        FormatError: not such a text, a newer version, or a damaged one.
+    """
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise FormatError(f"{where} is not a mixsci model: it must be JSON; {error}") from None
     if not isinstance(whole, dict) or whole.get("format") != FORMAT:
-        raise FormatError(f"{path} is not a mixsci model: it lacks the mark of one")
+        raise FormatError(f"{where} is not a mixsci model: it lacks the mark of one")
     if whole.get("version") != VERSION:
         raise FormatError(
-            f"{path} has format version {whole.get('version')}; this mixsci reads {VERSION}: update mixsci"
+            f"{where} has format version {whole.get('version')}; this mixsci reads {VERSION}: update mixsci"
         )
     try:
         return decode(whole["content"], registry)
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
-        raise FormatError(f"{path} is damaged: {error}") from None
+        raise FormatError(f"{where} is damaged: {error}") from None
 
 
 def encode(value: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, log_expit, logsumexp
 
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.tables import as_numbers
@@ -37,25 +37,33 @@ def membership(fit: Any, kin: Any = None, *, components: Sequence[int] | int | N
     return fit.membership(kin, components=components)
 
 
-def membership_table(mixture: Mixture, kin: Kinematics, population: Sequence[int]) -> QTable:
-    """One row per star.
+def membership_table(mixtures: Sequence[Mixture], kin: Kinematics, population: Sequence[int]) -> QTable:
+    """One row per star, averaged over mixtures: the one fitted, or draws of what it leaves open, the fitted one first.
+
+    A star near a stream that few stars make has pulled it its way; the average over draws does not take it at its word.
 
     Columns: row, id, position; `p_member` and `log_bayes_factor` = ln p(star | population) - ln p(star | all else),
     where there is a population; `component`, the most probable one (-1: an outlier); `p_0`, `p_1` ... of each;
     `p_outlier`. A log Bayes factor does not contain how common the population is; p_member does:
     logit(p) = log Bayes factor + logit(weight of the population).
     """
-    table = star_table(kin)
-    r = mixture.responsibilities(kin.observations)
+    table, mixture = star_table(kin), mixtures[0]
+    r = np.mean([each.responsibilities(kin.observations) for each in mixtures], axis=0)
     if len(population):
-        factor = log_bayes_factor(mixture, kin, population)
-        table["p_member"], table["log_bayes_factor"] = expit(factor + _prior_log_odds(mixture, population)), factor
+        odds = _log_odds(mixtures, kin, population)
+        table["p_member"], table["log_bayes_factor"] = expit(odds), odds - _prior_log_odds(mixture, population)
     outlier = np.clip(1.0 - r.sum(axis=1), 0.0, 1.0)
     table["component"] = np.where(outlier > r.max(axis=1), -1, r.argmax(axis=1))
     for k in range(mixture.n_components):
         table[f"p_{k}"] = r[:, k]
     table["p_outlier"] = outlier if mixture.background is not None else 0.0
     return table
+
+
+def _log_odds(mixtures: Sequence[Mixture], kin: Kinematics, population: Sequence[int]) -> Array:
+    """(n,) log odds of the mean probability of membership."""
+    odds = np.array([log_bayes_factor(each, kin, population) + _prior_log_odds(each, population) for each in mixtures])
+    return np.asarray(odds[0] if len(odds) == 1 else logsumexp(log_expit(odds), axis=0) - logsumexp(log_expit(-odds), axis=0))
 
 
 def population_of(components: Any, mixture: Mixture) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ Array = np.ndarray
 _FEWEST = 20
 #: A stream with fewer expected stars than this has lost them all.
 _EMPTY = 1e-3
+#: Draws of a stream that memberships are averaged over: the error of an average is then below 0.01.
+_DRAWS = 128
 #: What is handed on to `from_gaia`.
 _CATALOGUE = ("columns", "zero_point", "min_parallax_snr", "max_ruwe", "covariance", "reflex")
 _SPACES = ("pm", "pm+parallax", "pm+rv", "tangential")
@@ -62,6 +64,14 @@ class StreamFit(VelocityFit):
     def bic_gain(self) -> float:
         """By how much BIC is smaller with the stream than without; below 0 there is no evidence for one."""
         return 2.0 * self.gain - self.extra * float(np.log(self.fit.n))
+
+    @cached_property
+    def _judges(self) -> list[Mixture]:
+        """Draws of what the stars leave open: few stars make a stream, and each of them has pulled it its way."""
+        with warnings.catch_warnings():
+            # What the stars do not tell is said where standard errors are asked for.
+            warnings.simplefilter("ignore", UserWarning)
+            return [self.mixture, *self.standard_errors.draws(_DRAWS)]
 
     def to_table(self) -> QTable:
         """The table of `VelocityFit.to_table` with the population of each component, "stream" or "field"."""

@@ -190,7 +190,12 @@ class VelocityFit:
             components: numbers of the components that are the population; None = `members`.
         """
         population = self.members if components is None else population_of(components, self.mixture)
-        return self._each(kin, lambda stars: membership_table(self.mixture, stars, population))
+        return self._each(kin, lambda stars: membership_table(self._judges, stars, population))
+
+    @property
+    def _judges(self) -> list[Mixture]:
+        """The mixtures whose average says who is a member."""
+        return [self.mixture]
 
     def denoised(self, kin: Kinematics | None = None) -> Any:
         """One row per star, taken to be no outlier: its deconvolved velocity, errors and covariances, with units.

@@ -74,7 +74,7 @@ def test_bayes_factors_are_ratios_of_densities(kin, population):
 
 @pytest.mark.parametrize("population", [(0,), (1, 2), (0, 1, 2)])
 def test_probabilities_are_shares_of_density(kin, population):
-    table, parts = membership_table(MIXTURE, kin, population), np.exp(log_densities(kin))
+    table, parts = membership_table([MIXTURE], kin, population), np.exp(log_densities(kin))
     total = parts.sum(axis=1)
     expected = parts[:, list(population)].sum(axis=1) / total
     np.testing.assert_allclose(table["p_member"], expected, rtol=1e-9, atol=1e-13)
@@ -88,7 +88,7 @@ def test_probabilities_are_shares_of_density(kin, population):
 
 def test_a_population_without_any_outliers(kin):
     bare = mx.Mixture(MIXTURE.weights, MIXTURE.means, MIXTURE.covariances)
-    table = membership_table(bare, kin, (0,))
+    table = membership_table([bare], kin, (0,))
     np.testing.assert_allclose(table["p_member"], bare.responsibilities(kin.observations)[:, 0], rtol=1e-12)
     assert not table["p_outlier"].any()
     assert (table["component"] >= 0).all()
@@ -99,14 +99,14 @@ def test_stars_that_are_far_from_everything_have_finite_factors(kin):
     far = type(far)(**{**vars(far), "observations": far.observations.valued(np.array([[-25.0, 28.0]]))})
     bare = mx.Mixture(MIXTURE.weights[:2] / 0.7, MIXTURE.means[:2], MIXTURE.covariances[:2])
     for mixture in (MIXTURE, bare):
-        table = membership_table(mixture, far, (0,))
+        table = membership_table([mixture], far, (0,))
         assert np.isfinite(table["log_bayes_factor"]).all()
         assert table["p_member"][0] < 1e-12
-    assert membership_table(MIXTURE, far, (0,))["p_outlier"][0] > 0.999
+    assert membership_table([MIXTURE], far, (0,))["p_outlier"][0] > 0.999
 
 
 def test_the_table_names_stars_and_places(kin):
-    table = membership_table(MIXTURE, kin.take(slice(100, 150)), ())
+    table = membership_table([MIXTURE], kin.take(slice(100, 150)), ())
     np.testing.assert_array_equal(table["row"], np.arange(100, 150))
     np.testing.assert_array_equal(table["id"], 1100 + np.arange(50))
     np.testing.assert_array_equal(table["ra"].to_value("deg"), kin.lon[100:150])
@@ -130,7 +130,7 @@ def test_components_come_in_many_ways(components):
 def test_a_population_needs_something_to_stand_out_from(kin):
     bare = mx.Mixture(MIXTURE.weights, MIXTURE.means, MIXTURE.covariances)
     with pytest.raises(DataError, match="stands out from"):
-        membership_table(bare, kin, (0, 1, 2))
+        membership_table([bare], kin, (0, 1, 2))
 
 
 def test_the_verb_and_the_method_say_the_same(kin):
@@ -152,7 +152,7 @@ def test_the_verb_and_the_method_say_the_same(kin):
 
 def test_probabilities_are_frequencies():
     kin, label = sample(20_000, seed=2)
-    p, member = np.asarray(membership_table(MIXTURE, kin, (0,))["p_member"]), label == 0
+    p, member = np.asarray(membership_table([MIXTURE], kin, (0,))["p_member"]), label == 0
     for low, high in zip(np.arange(0, 1, 0.1), np.arange(0.1, 1.1, 0.1), strict=True):
         here = (p >= low) & (p <= high)
         error = np.sqrt((p[here] * (1 - p[here])).sum()) / here.sum()
@@ -179,7 +179,7 @@ def test_purity_and_completeness_by_counting():
 
 def test_expected_purity_and_completeness_are_the_true_ones():
     kin, label = sample(20_000, seed=2)
-    p = membership_table(MIXTURE, kin, (0,))["p_member"]
+    p = membership_table([MIXTURE], kin, (0,))["p_member"]
     table = stars.purity_completeness(p, label == 0)
     assert len(table) == 100
     some = table["n"] > 500

@@ -248,7 +248,10 @@ def test_a_frame_may_be_made_of_two_points(made, found):
     again = stars.fit_stream(made.table, frame=circle)
     np.testing.assert_array_equal(again.kinematics.rows, found.kinematics.rows)
     np.testing.assert_allclose(again.mixture.means, found.mixture.means, atol=1e-3)
-    np.testing.assert_allclose(again.membership()["p_member"], found.membership()["p_member"], atol=1e-3)
+    ours, theirs = (fit.mixture.responsibilities(fit.kinematics.observations) for fit in (again, found))
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    # Averages over 128 draws of what the fit leaves open agree as far as so few draws go.
+    np.testing.assert_allclose(again.membership()["p_member"], found.membership()["p_member"], atol=5e-3)
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

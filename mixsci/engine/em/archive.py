@@ -10,14 +10,16 @@ from mixsci.engine.em.acceleration import Anderson
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.steps import Memory
+from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model import covariances, means, occupancy, priors, shapes, targets, weights
+from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.errors import FormatError
 
 REGISTRY = storage.registry_of(
-    Fit, Mixture, Model, Frozen, UniformBackground, Outcome, Anderson, Memory,
+    Fit, Mixture, Model, FactorMixture, FactorModel, Frozen, UniformBackground, Outcome, Anderson, Memory,
     covariances.Full, covariances.Diagonal, covariances.Spherical, covariances.Scaled, covariances.Proportional,
     weights.Free, weights.Fixed, weights.Poisson,
     targets.Binomial, targets.Multiplex, targets.LinkedDuplex, occupancy.Occupancy, shapes.Blend,
@@ -34,7 +36,24 @@ def load(path: str | Path) -> Any:
     Raises:
         FormatError: not such a file, or a damaged one.
     """
-    found = storage.read(path, REGISTRY)
+    return _fit_in(storage.read(path, REGISTRY), path)
+
+
+def to_text(fit: Any) -> str:
+    """A fit (or mixture) as the text of the file that `Fit.save` writes."""
+    return storage.to_text(fit)
+
+
+def from_text(text: str, where: str = "the text") -> Any:
+    """The fit (or mixture) that `to_text` made text of; every number comes back bit for bit.
+
+    Raises:
+        FormatError: not such a text, or a damaged one; the message calls it `where`.
+    """
+    return _fit_in(storage.from_text(text, REGISTRY, where), where)
+
+
+def _fit_in(found: Any, where: str | Path) -> Any:
     if not isinstance(found, Fit | Mixture):
-        raise FormatError(f"{path} holds no fit: it is a checkpoint; give it to fit(checkpoint=...)")
+        raise FormatError(f"{where} holds no fit: it is a checkpoint; give it to fit(checkpoint=...)")
     return found

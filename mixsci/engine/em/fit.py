@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from mixsci.engine.em.checkpoint import Checkpoint
+from mixsci.engine.em.factor_task import FactorTask
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.splitting import require_free, split_and_merge as leave_poor_optimum
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.task import Task
 from mixsci.engine.execution import Workers
 from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import as_source
 from mixsci.engine.tables import as_generator
@@ -22,7 +24,7 @@ from mixsci.errors import ConvergenceWarning, DataError
 
 
 def fit(
-    model: Model,
+    model: Model | FactorModel,
     obs: Any,
     *,
     start: Mixture | None = None,
@@ -39,7 +41,7 @@ def fit(
     """The mixture of greatest posterior density (likelihood, without a prior) that the climbs found.
 
     Args:
-        model: what is assumed.
+        model: what is assumed: a `Model`, or a `FactorModel` of many variables.
         obs: `Observations`, an array or data frame (NaN = missing), or a source of blocks.
         start: a mixture to begin from. NaN leaves a part open to be drawn. With `starts` > 1 its frozen parts are
             taken from it and all else is drawn anew.
@@ -68,12 +70,16 @@ def fit(
     _check_settings(tol, max_iter, starts)
     if split_and_merge:
         require_free(model)
-    task = Task(model, obs, start, tol=tol, max_iter=max_iter, accelerate=accelerate, workers=workers, show=progress)
+    task = TASKS[type(model)](model, obs, start, tol=tol, max_iter=max_iter, accelerate=accelerate, workers=workers, show=progress)
     saved = None if checkpoint is None else Checkpoint(checkpoint)
     found = _carry_out(task, int(starts or (10 if start is None else 1)), rng, saved, improve=split_and_merge)
     if not found.converged and found.outcome is not Outcome.INTERRUPTED:
         warnings.warn(found.outcome.value, ConvergenceWarning, stacklevel=2)
     return found
+
+
+#: How a fit of each kind of model begins and ends.
+TASKS: dict[type, type[Task]] = {Model: Task, FactorModel: FactorTask}
 
 
 def _carry_out(task: Task, starts: int, rng: Any, saved: Checkpoint | None, *, improve: bool) -> Fit:

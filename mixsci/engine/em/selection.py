@@ -273,7 +273,7 @@ def _valued(like: Observations, mixture: Mixture, made: Array, order: Sequence[i
 
     The first coordinate of the points moves the first dimension in `order` alone: an edge across it is seen sharply.
     """
-    points = np.concatenate([_even(m, like.width) for m in made])
+    points = _even(len(like), like.width)
     # Components take their exact shares of the draws, one after the other: only where each draw lies is left to points.
     turn = np.concatenate([(np.arange(m) + 0.5) / m for m in made])
     share = 0.0 if mixture.background is None else mixture.background.weight
@@ -302,9 +302,13 @@ def _roots(covariances: Array, order: list[int]) -> Array:
 
 
 def _even(m: int, d: int) -> Array:
-    """(m, d) points spread evenly over the open unit cube, the same every time (Sobol, moved by one random vector)."""
+    """(m, d) points spread evenly over the open unit cube, the same every time (Sobol, moved by one random vector).
+
+    So is every stretch of a power of two of them, by points of its own: were they the same in every class, so would be
+    its error, and rows with a class each would add it up where they average it out.
+    """
     shift = np.random.default_rng(_SEED).random(d)
-    points = qmc.Sobol(d, scramble=False).random_base2(int(m).bit_length() - 1)
+    points = qmc.Sobol(d, scramble=False).random_base2((m - 1).bit_length())[:m]
     return np.asarray(np.clip((points + shift) % 1.0, 1e-12, 1.0 - 1e-12))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mixsci.engine.em.begin import complete
+from mixsci.engine.em.seeding import distances, lloyd, seeds
 from mixsci.engine.em.steps import em_step
 from mixsci.engine.execution import Run, Workers, map_runs
 from mixsci.engine.mixture import Mixture
@@ -27,7 +28,6 @@ Array = np.ndarray
 #: Rows that starts look at.
 SAMPLE_ROWS = 20_000
 _SEED_ROWS = 4_000
-_LLOYD_STEPS = 20
 _SINGLE_STEPS = 12
 
 
@@ -126,14 +126,14 @@ def draw_start(
     centres = np.empty((model.n_components, scaled.shape[1]))
     if given is not None and held.any():
         centres[held] = given.means[held] / view.spread
-    centres[~held] = _seeds(scaled, view.resolved, int((~held).sum()), centres[held], rng)
+    centres[~held] = seeds(scaled, view.resolved, int((~held).sum()), centres[held], rng)
     if kind % 3 == 0:
-        centres = _lloyd(scaled, view.resolved, centres, held)
+        centres = lloyd(scaled, view.resolved, centres, held)
     if isinstance(model.means, Ladder):
         centres = _ladder_centres(model.means, centres * view.spread, rng) / view.spread
     elif model.weights.linked:
         centres = centres[np.argsort(centres.sum(axis=1), kind="stable")]
-    label = _distances(scaled, view.resolved, centres).argmin(axis=1)
+    label = distances(scaled, view.resolved, centres).argmin(axis=1)
     counts = np.bincount(label, minlength=model.n_components).astype(float)
     within = _within(view, scaled, centres, label, wide=kind % 3 == 2)
     return _assemble(model, view, centres * view.spread, counts, within, offsets, given, labels)
@@ -275,42 +275,7 @@ def _latent(rows: Observations, single: Mixture) -> tuple[Array, Array]:
     return points, np.clip(resolved, 1e-3, 1.0)
 
 
-# Seeds
-
-
-def _distances(points: Array, resolved: Array, centres: Array) -> Array:
-    """(n, K) squared distances, each dimension counting as far as the row resolves it."""
-    share = resolved / resolved.mean(axis=1, keepdims=True)
-    return (share * points**2).sum(axis=1)[:, None] - 2 * (share * points) @ centres.T + share @ (centres**2).T
-
-
-def _seeds(points: Array, resolved: Array, k: int, known: Array, rng: np.random.Generator) -> Array:
-    """k centres by k-means++ (Arthur & Vassilvitskii 2007), away from those already known."""
-    sure = resolved.mean(axis=1)
-    nearest = _distances(points, resolved, known).min(axis=1) if len(known) else None
-    found: list[Array] = []
-    for _ in range(k):
-        # Rows that resolve little make poor centres.
-        chance = sure if nearest is None else np.maximum(nearest, 0.0) * sure
-        chance = chance if chance.sum() > 0 else sure
-        centre = points[rng.choice(len(points), p=chance / chance.sum())]
-        found.append(centre)
-        reach = _distances(points, resolved, centre[None])[:, 0]
-        nearest = reach if nearest is None else np.minimum(nearest, reach)
-    return np.array(found).reshape(k, points.shape[1])
-
-
-def _lloyd(points: Array, resolved: Array, centres: Array, held: Array) -> Array:
-    for _ in range(_LLOYD_STEPS):
-        label = _distances(points, resolved, centres).argmin(axis=1)
-        member = np.eye(len(centres))[label]
-        total = member.T @ resolved
-        moved = np.where(total > 0, member.T @ (resolved * points) / np.where(total > 0, total, 1.0), centres)
-        moved[held] = centres[held]
-        if np.allclose(moved, centres):
-            break
-        centres = moved
-    return centres
+# The mixture drawn
 
 
 def _held_means(model: Model, given: Mixture | None) -> Array:
@@ -331,9 +296,6 @@ def _ladder_centres(ladder: Ladder, centres: Array, rng: np.random.Generator) ->
     design = ladder.design[rungs].reshape(-1, p)
     wanted = (centres[places] - ladder.fixed[rungs]).ravel()
     return ladder.means(least_squares(design.T @ design, design.T @ wanted))
-
-
-# The mixture drawn
 
 
 def _within(view: Sketch, scaled: Array, centres: Array, label: Array, *, wide: bool) -> Array:

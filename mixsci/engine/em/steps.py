@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial, reduce, singledispatch
 from operator import add
 from typing import Any
 
@@ -17,7 +17,9 @@ from mixsci.engine.em.state import Outcome, State
 from mixsci.engine.em.stopping import LOOK_BACK, accelerated_gap, aitken_gap, stands_still
 from mixsci.engine.evaluate import evaluate, warn_of_unknown_groups
 from mixsci.engine.execution import Run, Workers, map_runs, thread_count
+from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture, all_above
+from mixsci.engine.model.factor_sums import FactorStats, factor_stats
 from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import Observations, as_source
@@ -219,11 +221,13 @@ def bare(model: Model, obs: Any) -> bool:
 
 def _stats_of_run(mixture: Mixture, backend: str, run: Run) -> Stats | None:
     """The sums over the rows of a run, in block order; None where it has none."""
-    parts = [_stats_of_block(mixture, block, backend) for block in run.blocks if len(block)]
+    parts = [stats_of_block(mixture, block, backend) for block in run.blocks if len(block)]
     return reduce(add, parts) if parts else None
 
 
-def _stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stats:
+@singledispatch
+def stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stats:
+    """The sums over the rows of a block; another kind of mixture registers its own."""
     sums, _ = evaluate(mixture, block, backend=backend)
     groups = mixture.n_groups
     known = slice(0, groups) if groups else 0
@@ -232,3 +236,8 @@ def _stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stat
         log_likelihood=float(sums.log_likelihood), entropy=float(sums.entropy), n_rows=len(block),
         row_weight=float(sums.row_weight), failures=sums.failures,
     )  # fmt: skip
+
+
+@stats_of_block.register
+def _(mixture: FactorMixture, block: Observations, backend: str) -> FactorStats:
+    return factor_stats(mixture, block)

@@ -94,7 +94,7 @@ class Task:
                 self.interrupted = True
                 break
             reached.append(ended.state.objective if ended.outcome is not Outcome.COLLAPSED else -np.inf)
-            if best is None or _rank(ended) > _rank(best):
+            if best is None or rank(ended) > rank(best):
                 best = ended
             if ended.outcome is Outcome.INTERRUPTED:
                 self.interrupted = True
@@ -110,7 +110,7 @@ class Task:
         sample = draw_rows(self.obs, self.n_rows // _SAMPLED, rng, workers=self.workers, n_rows=self.n_rows)
         ended = self._run(sample, best.state.mixture, self.tol, self.max_iter, [], None, None)
         self.interrupted = ended.outcome is Outcome.INTERRUPTED
-        usable, _ = _rank(ended)
+        usable, _ = rank(ended)
         return ended.state.mixture if usable else best.state.mixture
 
     def climb(
@@ -128,7 +128,7 @@ class Task:
         ended = self._run(self.obs, mixture, self.tol, self.max_iter, past, memory, act)
         if ended.outcome is Outcome.COLLAPSED and ended.component is not None and self.start is None:
             again = self._run(self.obs, self._revive(ended), self.tol, self.max_iter, [], None, act)
-            ended = again if _rank(again) > _rank(ended) else ended
+            ended = again if rank(again) > rank(ended) else ended
         ended = self._turn(ended)
         if saved is not None:
             saved.write(self.model, mark, ended.state, reached)
@@ -145,7 +145,7 @@ class Task:
             if turned is None:
                 return ended
             again = self._run(self.obs, turned, self.tol, left, [], None, None)
-            if _rank(again) <= _rank(ended):
+            if rank(again) <= rank(ended):
                 return ended
             passes = ended.state.iteration + again.state.iteration
             state = replace(again.state, iteration=passes)
@@ -286,7 +286,8 @@ def _stalled(history: list[float]) -> bool:
     return history[-1] - history[-1 - _STALLED_AFTER] <= rounding(history[-1])
 
 
-def _rank(ended: Ended) -> tuple[bool, float]:
+def rank(ended: Ended) -> tuple[bool, float]:
+    """What makes one climb better than another: that it can be used, then its objective."""
     usable = ended.outcome not in (Outcome.COLLAPSED, Outcome.NOT_FINITE)
     return usable, ended.state.objective
 
