@@ -36,6 +36,8 @@ CRITERIA = ("bic", "icl")
 FEWEST = 10
 #: A marker of a pair whose sides are more in doubt than this has no positive population; of one marker BIC says so.
 _MOST_DOUBT = 0.75
+#: Power of the entropy of the shares by which rare sides count less: a few odd cells far out are no population of note.
+_RARE = 0.25
 #: Points between the outer means where a crossing is looked for.
 _GRID = 801
 
@@ -57,8 +59,9 @@ def gate(
     """Which cells are positive for each marker: P(positive), and the threshold where it is 1/2, with its interval.
 
     The observed values of a marker get 1, 2 ... populations, of which BIC takes one. In order of their means they are
-    cut where sides are least in doubt: mean entropy of a cell's side over that of a side drawn blindly, 0 = told apart,
-    1 = not at all. A dim population goes with the side it is harder to tell from; one population has no positive cells.
+    cut where (1 - doubt) h^(1/4) is largest: doubt is the mean entropy of a cell's side over h, that of a side drawn
+    blindly (0 = told apart, 1 = not at all), and h keeps a few odd cells far out from being a side. A dim population
+    goes with what it is harder to tell from; one population has no positive cells.
     P(positive) of one marker never falls as its value grows, even where a wide population overtakes a narrow one again.
     The interval is by the delta method, with `mixsci.standard_errors(method="sandwich")`.
 
@@ -310,16 +313,16 @@ def _cut(mixture: Mixture, x: Array) -> Side:
     cuts = [np.isin(np.arange(len(order)), order[j:]) for j in range(1, len(order))]
     if not cuts:
         return Side(np.zeros(1, dtype=bool))
-    doubts = [_doubt(r[:, positive].sum(axis=1)) for positive in cuts]
-    best = int(np.argmin(doubts))
-    return Side(cuts[best], doubts[best], _crossing(mixture, cuts[best]))
+    found = [_doubt(r[:, positive].sum(axis=1)) for positive in cuts]
+    best = int(np.argmax([(1.0 - doubt) * blind**_RARE for doubt, blind in found]))
+    return Side(cuts[best], found[best][0], _crossing(mixture, cuts[best]))
 
 
-def _doubt(p: Array) -> float:
-    """Mean entropy of the sides of cells over that of a side drawn blindly."""
+def _doubt(p: Array) -> tuple[float, float]:
+    """Mean entropy of the sides of cells over that of a side drawn blindly, and the latter, in bits."""
     p = np.clip(p, 0.0, 1.0)
-    blind = entr(p.mean()) + entr(1.0 - p.mean())
-    return float((entr(p) + entr(1.0 - p)).mean() / blind) if blind > 0 else 1.0
+    blind = float(entr(p.mean()) + entr(1.0 - p.mean()))
+    return (float((entr(p) + entr(1.0 - p)).mean()) / blind if blind > 0 else 1.0), blind / np.log(2.0)
 
 
 def _log_odds(mixture: Mixture, positive: Array, t: Any) -> Array:

@@ -110,6 +110,24 @@ def test_a_dim_population_goes_with_what_it_is_harder_to_tell_from(dim, positive
     assert 0 <= found.doubt < 0.1
 
 
+def test_a_few_odd_cells_far_out_are_not_the_positive_ones():
+    x, truth = two_sides(3000, np.random.default_rng(4), apart=4.5)
+    for odd in (-30.0, 30.0):
+        adata = make({"CD3": np.concatenate([x, np.full(6, odd)])})
+        gate(adata, "CD3", rng=0)
+        assert line(adata, "CD3")["n_populations"] == 3
+        assert (adata.obs["CD3_pos"].iloc[:3000] == truth).mean() > 0.97
+        assert (adata.obs["CD3_pos"].iloc[3000:] == (odd > 0)).all()
+
+
+def test_a_rare_population_is_found_beside_a_skewed_one():
+    rng = np.random.default_rng(5)
+    x = np.concatenate([rng.gamma(4.0, 0.4, 5000), rng.normal(9.0, 0.5, 25)])
+    adata = make({"CD3": x})
+    gate(adata, "CD3", rng=0)
+    assert adata.obs["CD3_pos"].sum() == pytest.approx(25, abs=3)
+
+
 # --- P(positive) -----------------------------------------------------------------------------------------------------
 
 mixtures = st.builds(

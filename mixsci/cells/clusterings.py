@@ -1,0 +1,215 @@
+"""Fits of a matrix for numbers of clusters and families of covariance, and which of them to take."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mixsci.cells.families import Assumed, Family, families
+from mixsci.cells.matrix import Matrix
+from mixsci.cells.summary import join, summarise
+from mixsci.engine.em.fit import fit
+from mixsci.engine.em.result import Fit
+from mixsci.engine.em.start import draw_rows
+from mixsci.engine.execution import Workers
+from mixsci.engine.model.factors import FactorModel
+from mixsci.engine.observations import Observations
+from mixsci.engine.tables import as_generator
+from mixsci.errors import DataError
+
+Array = np.ndarray
+
+#: Numbers of factors that are tried, from the fewest on, until BIC has risen twice.
+_FACTORS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 25, 30, 40, 50)
+#: Values of a sample on which the number of factors is chosen.
+_MOST_VALUES = 4_000_000
+#: What BIC cannot tell apart.
+UNDECIDED = 2.0
+#: Share of observed values that are hidden to see how well they are foretold, and how many times.
+_HIDDEN, _FOLDS = 0.1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """One fit: of which family, with how many clusters and factors, and how well it foretells hidden values.
+
+    Attributes:
+        held_out: log density of a hidden value given the others of its cell, nats, mean over hidden values; NaN = not
+            asked for.
+    """
+
+    family: str
+    n_components: int
+    n_factors: int
+    fit: Fit = field(repr=False)
+    held_out: float = np.nan
+
+    def row(self) -> dict[str, Any]:
+        """Its line of a table."""
+        found = self.fit
+        return {
+            "n_components": self.n_components, "covariance": self.family, "n_factors": self.n_factors,
+            "bic": found.bic, "aic": found.aic, "icl": found.icl, "log_likelihood": found.log_likelihood,
+            "n_free": found.n_free, "held_out": self.held_out, "outcome": found.outcome.name,
+        }  # fmt: skip
+
+
+@dataclass(eq=False)
+class Clusterer:
+    """Fits of one matrix: what they share.
+
+    Attributes:
+        matrix: the cells. covariance: names of families. n_factors: number of factors, None = chosen by BIC.
+        batches: whether batches shift variables. prior, starts, tol, rng, workers: of the fits.
+    """
+
+    matrix: Matrix
+    covariance: Any = "auto"
+    n_factors: int | None = None
+    batches: bool = False
+    prior: Any = True
+    starts: int | None = None
+    tol: float = 1e-6
+    rng: Any = None
+    workers: Workers = None
+
+    def __post_init__(self) -> None:
+        self.rng = as_generator(self.rng)
+        self.families = self._without_impossible(families(self.covariance, len(self.matrix.names)))
+
+    @cached_property
+    def sd(self) -> Array:
+        """(D,) standard deviations of the observed values."""
+        found = join(summarise(obs.x) for _, obs in self.matrix.parts())
+        return np.sqrt(found.squares / found.counts)
+
+    @cached_property
+    def factors(self) -> int:
+        """The number of factors: as asked for, or where BIC of one analyser for a sample of the cells is least."""
+        if self.n_factors is not None or not any(family.factors for family in self.families):
+            return self.n_factors or 1
+        return self.factor_table[0]
+
+    @cached_property
+    def factor_table(self) -> tuple[int, dict[int, float]]:
+        """The number of factors of least BIC, and BIC of each that was tried."""
+        most = max(1000, _MOST_VALUES // len(self.matrix.names))
+        rows = draw_rows(self.matrix.obs, most, self.rng, workers=self.workers, n_rows=self.matrix.n_obs)
+        limit = min(len(self.matrix.names), self._seen(rows)) - 1
+        tried: dict[int, float] = {}
+        for q in (q for q in _FACTORS if q <= max(limit, 1)):
+            model = FactorModel(1, q, offsets="group" if self.batches else None, prior=True if self.prior else None)
+            tried[q] = self._fit(model, rows).bic
+            if min(list(tried.values())[-2:]) > min(tried.values()):
+                break
+        return min(tried, key=lambda q: tried[q]), tried
+
+    def each(self, numbers: Sequence[int], *, held_out: bool = False) -> Iterator[Clustering]:
+        """A fit for every number of clusters and every family."""
+        for k in numbers:
+            for family in self.families:
+                # With one cluster these families are one.
+                if k == 1 and family.name in ("scaled", "tied", "factor_free", "tied_diag", "tied_spherical") and len(self.families) > 1:
+                    continue
+                yield self.one(k, family, held_out=held_out)
+
+    def one(self, k: int, family: Family, *, held_out: bool = False) -> Clustering:
+        """The fit of one family with k clusters."""
+        q = self.factors if family.factors else 0
+        model = family.make(k, Assumed(self.sd, self.batches, self.prior, q or 1))
+        found = self._fit(model, self.matrix.obs)
+        return Clustering(family.name, k, q, found, self._foretold(model) if held_out else np.nan)
+
+    def _fit(self, model: Any, obs: Any) -> Fit:
+        return fit(model, obs, starts=self.starts, tol=self.tol, rng=self.rng, workers=self.workers)
+
+    def _foretold(self, model: Any) -> float:
+        """Mean log density of hidden values given the others of their cells, under fits that have not seen them."""
+        obs = self.matrix.obs
+        if not isinstance(obs, Observations):
+            raise DataError("held-out values need cells in memory: choose by bic, or load with to_memory()")
+        rng, total, count = np.random.default_rng(0), 0.0, 0
+        for _ in range(_FOLDS):
+            hidden = obs.seen() & (rng.random(obs.x.shape) < _HIDDEN)
+            # The last value of a variable stays: without one there is nothing to fit.
+            hidden[:, (obs.seen() & ~hidden).sum(axis=0) < 2] = False
+            rest = obs.valued(np.where(hidden, np.nan, obs.x))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = self._fit(model, rest)
+            total += float((found.log_density(obs) - found.log_density(rest)).sum())
+            count += int(hidden.sum())
+        return total / max(count, 1)
+
+    def _without_impossible(self, asked: tuple[Family, ...]) -> tuple[Family, ...]:
+        """The families that these cells allow: factors need more variables than one, and more cells than factors."""
+        d, wanted = len(self.matrix.names), self.n_factors or 1
+        if wanted < 1 or int(wanted) != wanted:
+            raise DataError(f"n_factors must be a whole number, 1 or more; got {self.n_factors!r}")
+        fit_in = wanted < min(d, int(self.matrix.seen.sum()))
+        kept = tuple(family for family in asked if not family.factors or fit_in)
+        if not kept:
+            raise DataError(
+                f"factors must be fewer than variables and cells; got {wanted} of them for {d} variables and "
+                f"{int(self.matrix.seen.sum())} cells: use another covariance"
+            )
+        return kept
+
+    @staticmethod
+    def _seen(rows: Observations) -> int:
+        return int(rows.seen().any(axis=1).sum())
+
+
+CRITERIA = {
+    "bic": lambda one: one.fit.bic,
+    "aic": lambda one: one.fit.aic,
+    "icl": lambda one: one.fit.icl,
+    "held_out": lambda one: -one.held_out,
+}
+
+
+def best_of(found: Sequence[Clustering], criterion: str = "bic") -> Clustering:
+    """The clustering that a criterion likes best: usable ones first."""
+    if criterion not in CRITERIA:
+        raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r:.80}")
+    usable = [one for one in found if one.fit.converged] or list(found)
+    return min(usable, key=CRITERIA[criterion])
+
+
+def numbers_of(n_components: Any, n_cells: int) -> list[int]:
+    """Numbers of clusters from one or several."""
+    asked = [n_components] if isinstance(n_components, int | np.integer) else n_components
+    right = isinstance(asked, list | tuple | range | np.ndarray) and len(asked) > 0 and all(
+        isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 1 for k in asked
+    )  # fmt: skip
+    if not right:
+        raise DataError(f"n_components must be a whole number, 1 or more, or several of them; got {n_components!r:.80}")
+    if max(asked) > n_cells:
+        raise DataError(f"there must be at least as many cells with a value as clusters; got {n_cells} and {max(asked)}")
+    return sorted({int(k) for k in asked})
+
+
+def verdict(found: Sequence[Clustering], criterion: str = "bic") -> str:
+    """What the criterion says of the number of clusters, in a sentence."""
+    by_number = {k: best_of([one for one in found if one.n_components == k], criterion) for k in sorted({one.n_components for one in found})}
+    best = best_of(list(by_number.values()), criterion)
+    if criterion not in ("bic", "icl", "aic"):
+        return f"K = {best.n_components} ({best.family}) foretells hidden values best"
+    value = CRITERIA[criterion]
+    near = [k for k, one in by_number.items() if value(one) - value(best) < UNDECIDED]
+    if len(near) > 1:
+        listed = ", ".join(map(str, near[:-1])) + f" and {near[-1]}"
+        return f"K is undecided: {criterion.upper()} of K = {listed} differ by less than {UNDECIDED:g}"
+    if len(by_number) == 1:
+        return f"K = {best.n_components} was the only number tried"
+    runner = min((one for k, one in by_number.items() if k != best.n_components), key=value)
+    more = value(runner) - value(best)
+    return (
+        f"K = {best.n_components} ({best.family}): {criterion.upper()} of the next best, K = {runner.n_components}, is "
+        f"larger by {more:.1f}"
+    )

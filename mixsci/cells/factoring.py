@@ -1,0 +1,99 @@
+"""Few factors behind many variables: an embedding with its uncertainty, gaps integrated out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixsci.cells.annotations import refuse_key, written_to
+from mixsci.cells.clustering import one_seed
+from mixsci.cells.clusterings import Clusterer
+from mixsci.cells.families import FAMILIES
+from mixsci.cells.matrix import Matrix, matrix_of
+from mixsci.cells.results import as_storable, facts_of_fit, spread_over_variables
+from mixsci.engine.em.result import Fit
+from mixsci.engine.factor_mixture import FactorMixture
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+Array = np.ndarray
+
+
+def factor(
+    adata: AnnData,
+    n_factors: int | None = None,
+    *,
+    layer: str | None = None,
+    mask_var: Any = None,
+    noise_layer: str | None = None,
+    weights: str | None = None,
+    batch: str | None = None,
+    zeros: str = "value",
+    prior: bool | None = True,
+    tol: float = 1e-6,
+    key_added: str = "factor",
+    rng: Any = None,
+    random_state: Any = None,
+    workers: Any = None,
+    copy: bool = False,
+) -> AnnData | None:
+    """Factors of the cells: principal components that know gaps, errors and batches, and how sure they are.
+
+    Args:
+        adata: cells by variables; NaN = missing.
+        n_factors: number of factors; None = where BIC is least.
+        layer, mask_var, noise_layer, weights, batch, zeros, prior, tol, rng, random_state, workers, copy: as in
+            `mixture`.
+        key_added: name of the results.
+
+    Returns:
+        The copy, if asked for. Written are obsm[f"X_{key}"] (n, q), factors of mean 0 and variance 1 in the order of
+        what they explain, for `sc.pp.neighbors(use_rep=...)`; obsm[f"X_{key}_sd"], their standard deviations given the
+        cell (a cell without a value has mean 0 and standard deviation 1); varm[f"{key}_loadings"] (n_vars, q), NaN for
+        variables that were not used; uns[key] with the share of variance that each explains and the fit.
+
+    Raises:
+        DataError: arguments that do not fit the AnnData or one another.
+
+    Example:
+        >>> from mixsci import cells
+        >>> adata = cells.simulate_cells(300, 40, 3, n_factors=2, missing=0.5, rng=1)
+        >>> cells.tl.factor(adata, 2, rng=1)
+        >>> adata.obsm["X_factor"].shape, adata.varm["factor_loadings"].shape
+        ((300, 2), (40, 2))
+    """
+    adata = written_to(adata, copy=copy)
+    refuse_key(key_added)
+    options = {"layer": layer, "noise_layer": noise_layer, "weights": weights, "batch": batch, "zeros": zeros}
+    matrix = matrix_of(adata, mask_var=mask_var, spread=True, **options)
+    clusterer = Clusterer(
+        matrix, "factor_tied", n_factors, batch is not None, prior, None, tol, one_seed(rng, random_state), workers
+    )
+    found = clusterer.one(1, FAMILIES["factor_tied"])
+    facts = facts_of_fit(found.fit, matrix) | {"params": options | {"n_factors": found.n_factors}}
+    if n_factors is None:
+        tried = clusterer.factor_table[1]
+        facts["choices"] = {"n_factors": list(tried), "bic": list(tried.values())}
+    write_factors(adata, key_added, found.fit, matrix, facts)
+    return adata if copy else None
+
+
+def write_factors(adata: AnnData, key: str, fit: Fit, matrix: Matrix, facts: dict[str, Any]) -> None:
+    """Write scores, their standard deviations, loadings and facts."""
+    scores = np.empty((matrix.n_obs, fit.mixture.n_dims))
+    sd = np.empty(scores.shape)
+    for rows, obs in matrix.parts():
+        scores[rows], covariances = fit.mixture.posterior(obs)
+        sd[rows] = np.sqrt(np.maximum(np.diagonal(covariances, axis1=1, axis2=2), 0.0))
+    adata.obsm[f"X_{key}"], adata.obsm[f"X_{key}_sd"] = scores, sd
+    assert matrix.columns is not None
+    adata.varm[f"{key}_loadings"] = spread_over_variables(fit.mixture.loadings, matrix.columns, adata.n_vars)
+    adata.uns[key] = as_storable(facts | {"variance_ratio": variance_ratio(fit.mixture)})
+
+
+def variance_ratio(mixture: FactorMixture) -> Array:
+    """(q,) share of the variables' variance, each scaled to one, that each factor explains."""
+    whole = (mixture.loadings**2).sum(axis=1) + mixture.uniquenesses
+    return np.asarray((mixture.loadings**2 / whole[:, None]).mean(axis=0))

@@ -1,0 +1,82 @@
+"""How many clusters: fits of several numbers and families side by side, and what the cells can tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mixsci.cells.annotations import refuse_key, written_to
+from mixsci.cells.clustering import one_seed, table_of_choices
+from mixsci.cells.clusterings import CRITERIA, Clusterer, best_of, numbers_of, verdict
+from mixsci.cells.matrix import matrix_of
+from mixsci.errors import DataError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def select(
+    adata: AnnData,
+    n_components: Any = range(1, 9),
+    *,
+    covariance: Any = "auto",
+    criterion: str = "bic",
+    layer: str | None = None,
+    use_rep: str | None = None,
+    mask_var: Any = None,
+    n_factors: int | None = None,
+    noise_layer: str | None = None,
+    weights: str | None = None,
+    batch: str | None = None,
+    zeros: str = "value",
+    prior: Any = True,
+    starts: int | None = None,
+    key_added: str = "select",
+    rng: Any = None,
+    random_state: Any = None,
+    workers: Any = None,
+    copy: bool = False,
+) -> AnnData | None:
+    """Compare numbers of clusters and families of covariance; say plainly where the cells cannot tell.
+
+    Args:
+        adata: cells by variables; NaN = missing.
+        n_components: numbers of clusters.
+        criterion: "bic", "aic", "icl", or "held_out": the density of hidden values given the others of their cells.
+        covariance, layer, use_rep, mask_var, n_factors, noise_layer, weights, batch, zeros, prior, starts, rng,
+            random_state, workers, copy: as in `mixture`.
+        key_added: name of the results.
+
+    Returns:
+        The copy, if asked for. Written is uns[key]: `choices`, columns of a table with a row for every fit;
+        `n_components` and `covariance` of the best; `verdict`, a sentence that says so, or that K is undecided where
+        the criterion of several differs by less than 2. `mixsci.cells.pl.selection` draws it.
+
+    Raises:
+        DataError: arguments that do not fit the AnnData or one another.
+
+    Example:
+        >>> from mixsci import cells
+        >>> adata = cells.simulate_cells(300, 5, 3, missing=0.2, rng=1)
+        >>> cells.tl.select(adata, range(1, 5), covariance="tied", rng=1)
+        >>> int(adata.uns["select"]["n_components"])
+        3
+    """
+    if criterion not in CRITERIA:
+        raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r:.80}")
+    adata = written_to(adata, copy=copy)
+    refuse_key(key_added)
+    matrix = matrix_of(
+        adata, layer=layer, use_rep=use_rep, mask_var=mask_var, noise_layer=noise_layer, weights=weights, batch=batch,
+        zeros=zeros, spread=True,
+    )  # fmt: skip
+    clusterer = Clusterer(
+        matrix, covariance, n_factors, batch is not None, prior, starts, rng=one_seed(rng, random_state), workers=workers
+    )
+    numbers = numbers_of(n_components, int(matrix.seen.sum()))
+    found = list(clusterer.each(numbers, held_out=criterion == "held_out"))
+    best = best_of(found, criterion)
+    adata.uns[key_added] = {
+        "choices": table_of_choices(found), "criterion": criterion, "n_components": best.n_components,
+        "covariance": best.family, "n_factors": best.n_factors, "verdict": verdict(found, criterion),
+    }  # fmt: skip
+    return adata if copy else None
