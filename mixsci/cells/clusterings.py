@@ -12,7 +12,6 @@ import numpy as np
 
 from mixsci.cells.families import Assumed, Family, families
 from mixsci.cells.matrix import Matrix
-from mixsci.cells.summary import join, summarise
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.start import draw_rows
@@ -83,12 +82,6 @@ class Clusterer:
         self.families = self._without_impossible(families(self.covariance, len(self.matrix.names)))
 
     @cached_property
-    def sd(self) -> Array:
-        """(D,) standard deviations of the observed values."""
-        found = join(summarise(obs.x) for _, obs in self.matrix.parts())
-        return np.sqrt(found.squares / found.counts)
-
-    @cached_property
     def factors(self) -> int:
         """The number of factors: as asked for, or where BIC of one analyser for a sample of the cells is least."""
         if self.n_factors is not None or not any(family.factors for family in self.families):
@@ -121,7 +114,7 @@ class Clusterer:
     def one(self, k: int, family: Family, *, held_out: bool = False) -> Clustering:
         """The fit of one family with k clusters."""
         q = self.factors if family.factors else 0
-        model = family.make(k, Assumed(self.sd, self.batches, self.prior, q or 1))
+        model = family.make(k, Assumed(self.matrix.sd, self.batches, self.prior, q or 1))
         found = self._fit(model, self.matrix.obs)
         return Clustering(family.name, k, q, found, self._foretold(model) if held_out else np.nan)
 

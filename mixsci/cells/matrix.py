@@ -35,7 +35,7 @@ class Matrix:
         seen: (n,) True for cells with at least one observed value.
         columns: (D,) which variables of the AnnData they are; None for a representation in obsm.
         label: what it is: "X", "layer counts", "obsm X_pca".
-        counts: (D,) number of observed values.
+        counts: (D,) number of observed values. sd: (D,) their standard deviation.
         n_patterns: number of distinct patterns of gaps.
     """
 
@@ -46,6 +46,7 @@ class Matrix:
     columns: Array | None
     label: str
     counts: Array
+    sd: Array
     n_patterns: int
 
     def __repr__(self) -> str:
@@ -169,6 +170,7 @@ def matrix_of(
     batch: str | None = None,
     zeros: str = "value",
     spread: bool = False,
+    empty: bool = False,
 ) -> Matrix:
     """The values of an AnnData that a fit looks at; NaN = missing, a zero is a value, also where it is not stored.
 
@@ -182,6 +184,7 @@ def matrix_of(
         batch: column of obs with the batch of every cell.
         zeros: "value", or "missing" to take every zero as a gap.
         spread: whether to refuse variables whose values are all the same.
+        empty: whether variables without an observed value may stay.
 
     Raises:
         DataError: an argument that does not fit the AnnData; infinite values; a variable without an observed value.
@@ -213,21 +216,23 @@ def matrix_of(
     if noise_layer is not None:
         errors, errors_label = table_of(adata, layer=noise_layer, columns=None if every else columns)
         reading = replace(reading, errors=errors, errors_label=errors_label)
-    return _surveyed(table, reading, columns, spread=spread)
+    return _surveyed(table, reading, columns, spread=spread, empty=empty)
 
 
 # --- one pass over the values ----------------------------------------------------------------------------------------
 
 
-def _surveyed(table: Table, reading: Reading, columns: Array | None, *, spread: bool) -> Matrix:
+def _surveyed(table: Table, reading: Reading, columns: Array | None, *, spread: bool, empty: bool) -> Matrix:
     obs = _source(table, reading)
     # Blocks of a source with batches are sorted by batch; without them they come in the order of the cells.
     found = join(map_runs(_summary_of, _source(table, replace(reading, batches=None))))
-    _refuse_variables(found.counts == 0, reading, "have an observed value; without one are")
+    if not empty:
+        _refuse_variables(found.counts == 0, reading, "have an observed value; without one are")
     if spread:
         _refuse_variables(found.least == found.largest, reading, "vary; always the same are")
     seen, n_patterns = found.observed > 0, len(found.patterns)
-    return Matrix(obs, reading.names, len(seen), seen, columns, reading.label, found.counts, n_patterns)
+    sd = np.sqrt(found.squares / np.maximum(found.counts, 1))
+    return Matrix(obs, reading.names, len(seen), seen, columns, reading.label, found.counts, sd, n_patterns)
 
 
 def _source(table: Table, reading: Reading) -> Any:

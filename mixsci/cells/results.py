@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from mixsci.cells.annotations import listed, refuse_key, refuse_others
 from mixsci.cells.matrix import Matrix
 from mixsci.engine.em import archive
 from mixsci.engine.em.result import Fit
+from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
 from mixsci.plot import PALETTE
 
@@ -68,9 +69,15 @@ def by_weight(fit: Fit) -> Array:
 
 def assign(fit: Fit, matrix: Matrix) -> Assignment:
     """To which components of a fit the cells of a matrix belong; sparse, lazy and backed ones block by block."""
+    return assign_rows(fit, matrix, lambda obs: obs)
+
+
+def assign_rows(fit: Fit, matrix: Matrix, view: Callable[[Observations], Observations]) -> Assignment:
+    """To which components of a fit the cells of a matrix belong, each block of them as `view` makes it fit the fit."""
     order = by_weight(fit)
     proba, log_density = np.empty((matrix.n_obs, len(order))), np.empty(matrix.n_obs)
-    for rows, obs in matrix.parts():
+    for rows, block in matrix.parts():
+        obs = view(block)
         proba[rows], log_density[rows] = fit.responsibilities(obs)[:, order], fit.log_density(obs)
     return Assignment(proba, np.where(matrix.seen, log_density, np.nan), matrix.seen)
 
@@ -186,8 +193,6 @@ def as_storable(value: Any) -> Any:
 
 def _facts(fit: Fit, matrix: Matrix, means: Array) -> dict[str, Any]:
     """Single numbers and small arrays that say what was found and how, the whole fit as text among them."""
-    from mixsci import __version__
-
     order = by_weight(fit)
     grouped = fit.mixture.weights.ndim == 2
     return {
@@ -196,6 +201,14 @@ def _facts(fit: Fit, matrix: Matrix, means: Array) -> dict[str, Any]:
         "batches": [str(label) for label in fit.mixture.group_labels] if fit.mixture.group_labels else None,
         "order": order,
         "means": means if matrix.columns is None else None,
+    } | facts_of_fit(fit, matrix)
+
+
+def facts_of_fit(fit: Fit, matrix: Matrix) -> dict[str, Any]:
+    """What is said of every fit, the whole of it as text included."""
+    from mixsci import __version__
+
+    return {
         "names": np.array(matrix.names),
         "input": matrix.label,
         "bic": fit.bic,

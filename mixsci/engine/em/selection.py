@@ -188,7 +188,8 @@ def _approach(model: Model, obs: Observations, omega: Omega, mixture: Mixture) -
 
 def draw(obs: Observations, omega: Omega, mixture: Mixture, fewer: int = 1) -> Selected:
     """The rows, with draws of a mixture in place of those that were lost; one draw in `fewer`."""
-    classes = _classes(obs, getattr(omega, "bounded", np.ones(obs.width, dtype=bool)))
+    matter = getattr(omega, "bounded", np.ones(obs.width, dtype=bool))
+    classes = _classes(obs, matter)
     kept = np.bincount(classes, obs.row_weights)
     like = _cycled(classes, fewer)
     made = np.bincount(classes[like])
@@ -196,7 +197,8 @@ def draw(obs: Observations, omega: Omega, mixture: Mixture, fewer: int = 1) -> S
     draws = _valued(obs.take(like), wide, made, getattr(omega, "order", range(obs.width)))
     lost = 1.0 - _chances(omega, draws.x, "draws of what may have been lost, ")
     some = np.flatnonzero(lost > 0)
-    draws, of_class = draws.take(some), classes[like][some]
+    # What the selection does not look at is left open: the integral over it is exact.
+    draws, of_class = draws.valued(np.where(matter, draws.x, np.nan)).take(some), classes[like][some]
     factors = lost[some] / made[of_class]
     if len(some):
         factors = factors * np.exp(-wide.log_density(draws))
