@@ -63,7 +63,9 @@ def membership_table(mixtures: Sequence[Mixture], kin: Kinematics, population: S
 def _log_odds(mixtures: Sequence[Mixture], kin: Kinematics, population: Sequence[int]) -> Array:
     """(n,) log odds of the mean probability of membership."""
     odds = np.array([log_bayes_factor(each, kin, population) + _prior_log_odds(each, population) for each in mixtures])
-    return np.asarray(odds[0] if len(odds) == 1 else logsumexp(log_expit(odds), axis=0) - logsumexp(log_expit(-odds), axis=0))
+    return np.asarray(
+        odds[0] if len(odds) == 1 else logsumexp(log_expit(odds), axis=0) - logsumexp(log_expit(-odds), axis=0)
+    )
 
 
 def population_of(components: Any, mixture: Mixture) -> tuple[int, ...]:

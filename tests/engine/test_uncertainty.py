@@ -507,6 +507,31 @@ def test_intervals_are_the_value_and_so_many_standard_errors():
     assert isinstance(found, StandardErrors)
 
 
+def test_draws_spread_as_standard_errors_say():
+    x = two_clusters()
+    fit = fit_two(x)
+    found = standard_errors(fit, x)
+    drawn = np.array([fit.model.pack(draw) for draw in found.draws(1024)])
+    np.testing.assert_allclose(
+        drawn.mean(axis=0), fit.model.pack(fit.mixture), atol=0.01 * np.sqrt(np.diag(found.covariance)).max()
+    )
+    size = np.sqrt(np.diag(found.covariance))
+    np.testing.assert_allclose(
+        np.cov(drawn.T) / (size[:, None] * size), found.covariance / (size[:, None] * size), atol=0.02
+    )
+    for one, other in zip(found.draws(8), found.draws(8), strict=True):
+        np.testing.assert_array_equal(one.means, other.means)
+
+
+def test_what_is_held_is_the_same_in_every_draw():
+    x = two_clusters()
+    model = mx.Model(2, frozen=mx.Frozen(means=[True, False]))
+    fit = mx.fit(model, x, start=fit_two(x).mixture)
+    draws = standard_errors(fit, x).draws(8)
+    assert all((draw.means[0] == fit.mixture.means[0]).all() for draw in draws)
+    assert len({float(draw.means[1, 0]) for draw in draws}) == 8
+
+
 def test_errors_of_theta_are_those_of_numbers_made_of_it():
     """The covariance of theta, carried to means and log-odds by hand."""
     x = two_clusters()

@@ -86,6 +86,17 @@ def test_probabilities_are_shares_of_density(kin, population):
     np.testing.assert_array_equal(table["component"], np.where(parts.argmax(axis=1) == 3, -1, parts.argmax(axis=1)))
 
 
+def test_several_mixtures_are_averaged(kin):
+    moved = mx.Mixture(MIXTURE.weights, MIXTURE.means + 0.3, MIXTURE.covariances * 1.2, background=BOX)
+    both = membership_table([MIXTURE, moved], kin, (0, 2))
+    parts = [membership_table([mixture], kin, (0, 2)) for mixture in (MIXTURE, moved)]
+    for name in ("p_member", "p_0", "p_1", "p_2", "p_outlier"):
+        np.testing.assert_allclose(both[name], (parts[0][name] + parts[1][name]) / 2, rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(both["p_member"], both["p_0"] + both["p_2"], rtol=1e-9, atol=1e-13)
+    prior = (1 - BOX.weight) * MIXTURE.weights[[0, 2]].sum()
+    np.testing.assert_allclose(expit(both["log_bayes_factor"] + logit(prior)), both["p_member"], rtol=1e-9, atol=1e-13)
+
+
 def test_a_population_without_any_outliers(kin):
     bare = mx.Mixture(MIXTURE.weights, MIXTURE.means, MIXTURE.covariances)
     table = membership_table([bare], kin, (0,))
