@@ -117,7 +117,7 @@ class StandardErrors:
         return value - width, value + width
 
     def draws(self, n: int) -> list[Mixture]:
-        """n mixtures that the rows leave open: normal about the fit in the numbers of `model.pack`, the same every time.
+        """n mixtures that the rows leave open: normal about the fit in the numbers of `model.pack`, always the same.
 
         Their average of a function is what is expected of it when the fit's own uncertainty counts too.
 

@@ -10,6 +10,7 @@ Rows lie last, in blocks, the loop over rows innermost so that it vectorises. Tr
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +21,30 @@ Array = np.ndarray
 # No loop both sums and stores: the order of its sum would hang on where arrays lie.
 _kernel = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
 _BLOCK = 64
+_LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+class Values(NamedTuple):
+    """Values as an analyser sees them.
+
+    Attributes:
+        apart: (n, D) x minus its level, 0 where missing.
+        share: (n, D) of Psi in the variance of each value, 0 where missing; (1, D) where all rows have the same.
+        c: (n,) sums over the values of a row of apart^2 / variance + log(2 pi variance).
+    """
+
+    apart: Array
+    share: Array
+    c: Array
 
 
 class Summaries(NamedTuple):
-    """Rows as summaries: h (q, n), J (q(q+1)/2, n) lower triangles, c (n,); weights (n,) and groups (n,) of the rows."""
+    """Rows as summaries.
+
+    Attributes:
+        h: (q, n). c: (n,). weights: (n,) of the rows. groups: (n,) codes.
+        J: (q(q+1)/2, n) lower triangles; (q(q+1)/2, 1) where all rows have the same.
+    """
 
     h: Array
     J: Array
@@ -50,17 +71,86 @@ class Expected(NamedTuple):
     squares: Array
 
 
+@cache
+def triangle(q: int) -> tuple[Array, Array]:
+    """Rows and columns (q(q+1)/2,) of a lower triangle packed by rows."""
+    a, b = np.tril_indices(q)
+    return a, b
+
+
+def packed(matrices: Array) -> Array:
+    """(..., q(q+1)/2) lower triangles of symmetric matrices (..., q, q)."""
+    a, b = triangle(matrices.shape[-1])
+    return matrices[..., a, b]
+
+
+def unpacked(triangles: Array, q: int) -> Array:
+    """Symmetric matrices (..., q, q) of packed lower triangles (..., q(q+1)/2)."""
+    a, b = triangle(q)
+    out = np.empty((*triangles.shape[:-1], q, q))
+    out[..., a, b] = triangles
+    out[..., b, a] = triangles
+    return out
+
+
+def read(x: Array, levels: Array, codes: Array, uniquenesses: Array, noise: Array) -> Values:
+    """The values of a block, in one look at each of them.
+
+    Args:
+        x: (n, D), NaN = missing. levels: (G, D) expected without factors, by the codes (n,) of the rows.
+        uniquenesses: (D,) variances Psi. noise: variances of errors, (n, D), (1, D) or (0, D) without; inf = missing.
+    """
+    out = Values(np.empty(x.shape), np.empty(x.shape), np.empty(len(x)))
+    gaps = _read(x, levels, codes, uniquenesses, np.log(uniquenesses), noise, *out)
+    return out if gaps or len(noise) > 1 or not len(x) else out._replace(share=out.share[:1])
+
+
 def run(rows: Summaries, log_weights: Array, means: Array, covariances: Array) -> Expected:
     """Responsibilities and moments of the factors under a mixture of log weights (G, K), means and covariances."""
     roots, tied = roots_of(covariances)
-    q, n = rows.h.shape
-    k = len(means)
+    (q, n), k, p = rows.h.shape, len(means), len(rows.J)
+    if rows.J.shape[1] < n:
+        return _run_alike(rows, log_weights, means, roots)
     out = Expected(
-        np.empty(n), np.empty((n, k)), np.empty((q, n)), np.empty((len(rows.J), n)),
-        np.zeros(log_weights.shape), np.zeros((k, q)), np.zeros((k, len(rows.J))),
+        np.empty(n), np.empty((n, k)), np.empty((q, n)), np.empty((p, n)),
+        np.zeros(log_weights.shape), np.zeros((k, q)), np.zeros((k, p)),
     )  # fmt: skip
     _run(*rows, np.ascontiguousarray(log_weights), np.ascontiguousarray(means), roots, tied, *out)
     return out
+
+
+def _run_alike(rows: Summaries, log_weights: Array, means: Array, roots: Array) -> Expected:
+    """The same for rows of one J: each component has one factorisation for all of them."""
+    (q, n), k = rows.h.shape, len(means)
+    J, (a, b) = unpacked(rows.J[:, 0], q), triangle(q)
+    M = np.eye(q) + np.swapaxes(roots, 1, 2) @ J @ roots
+    R = np.linalg.cholesky(M)
+    W = np.linalg.solve(R, np.swapaxes(roots, 1, 2))
+    V = np.swapaxes(W, 1, 2) @ W
+    apart = rows.h - (means @ J)[:, :, None]
+    y = W @ apart
+    quad = rows.c - np.einsum("kq,kqn->kn", means, rows.h + apart) - (y * y).sum(axis=1)
+    log_det = np.log(np.diagonal(R, axis1=1, axis2=2)).sum(axis=1)
+    log_p = log_weights[rows.groups].T - 0.5 * quad - log_det[:, None]
+    log_density, r = shares_of(np.ascontiguousarray(log_p.T))
+    z = means[:, :, None] + np.swapaxes(W, 1, 2) @ y
+    weighed = rows.weights[:, None] * r
+    counts, second, squares = np.zeros(log_weights.shape), packed(V).T @ r.T, np.empty((k, len(a)))
+    np.add.at(counts, rows.groups, weighed)
+    for e in range(k):
+        products = z[e, a] * z[e, b]
+        second += r[:, e] * products
+        squares[e] = products @ weighed[:, e] + weighed[:, e].sum() * packed(V[e])
+    moments = np.einsum("kqn,nk->qn", z, r), second, counts, np.einsum("kqn,nk->kq", z, weighed), squares
+    return Expected(log_density, r, *moments)
+
+
+def shares_of(log_p: Array) -> tuple[Array, Array]:
+    """Log densities (n,) and responsibilities (n, K) of log weights times densities (n, K)."""
+    top = log_p.max(axis=1, keepdims=True)
+    p = np.exp(log_p - top)
+    total = p.sum(axis=1, keepdims=True)
+    return (top + np.log(total))[:, 0], p / total
 
 
 def roots_of(covariances: Array) -> tuple[Array, bool]:
@@ -72,6 +162,29 @@ def roots_of(covariances: Array) -> tuple[Array, bool]:
         values, vectors = np.linalg.eigh(covariances)
         halves = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
         return np.ascontiguousarray(np.linalg.qr(halves.transpose(0, 2, 1))[1].transpose(0, 2, 1)), tied
+
+
+@_kernel
+def _read(x, levels, codes, psi, log_psi, noise, apart, share, c):
+    """Number of values that are missing."""
+    n, d = x.shape
+    gaps = 0
+    for i in range(n):
+        level, error = levels[codes[i]], noise[i if len(noise) > 1 else 0]
+        for j in range(d):
+            value, variance = x[i, j], error[j]
+            seen = value == value and variance < np.inf
+            apart[i, j] = value - level[j] if seen else 0.0
+            share[i, j] = psi[j] / (psi[j] + variance) if seen else 0.0
+        total, holes = 0.0, 0
+        for j in range(d):
+            if share[i, j] == 0.0:
+                holes += 1
+            else:
+                total += apart[i, j] * apart[i, j] * share[i, j] / psi[j] + log_psi[j] - np.log(share[i, j]) + _LOG_2PI
+        c[i] = total
+        gaps += holes
+    return gaps
 
 
 @_kernel
