@@ -56,7 +56,14 @@ _MODULES = {
 __all__ = ["__version__", *_PUBLIC, *_MODULES]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
-    from mixsci import cells as cells, compat as compat, ddpcr as ddpcr, plot as plot, simulate as simulate, stars as stars
+    from mixsci import (
+        cells as cells,
+        compat as compat,
+        ddpcr as ddpcr,
+        plot as plot,
+        simulate as simulate,
+        stars as stars,
+    )
     from mixsci.engine import noise as noise
     from mixsci.engine.em.archive import load as load
     from mixsci.engine.em.fit import fit as fit

@@ -55,8 +55,8 @@ def warn_of_batches(adata: AnnData, codes: Array, batch: str | None) -> None:
         follows = agreement(codes[seen], labels)
         if follows > FOLLOWS:
             warnings.warn(
-                f"the clusters follow obs column {name!r} (adjusted Rand index {follows:.2f}), which looks like a batch: "
-                f"pass batch={name!r} to estimate its shifts with the rest",
+                f"the clusters follow obs column {name!r} (adjusted Rand index {follows:.2f}), which looks like a "
+                f"batch: pass batch={name!r} to estimate its shifts with the rest",
                 UserWarning,
                 stacklevel=3,
             )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mixsci.cells.agreement import warn_of_batches
 from mixsci.cells.annotations import refuse_key, written_to
 from mixsci.cells.clusterings import Clusterer, Clustering, best_of, numbers_of, verdict
@@ -67,8 +65,8 @@ def mixture(
         copy: return a changed copy.
 
     Returns:
-        The copy, if asked for. Written are obs[key] (category "0", "1", ... by falling weight; missing for a cell without
-        a value), obs[f"{key}_prob"], obs[f"{key}_entropy"], obs[f"{key}_log_density"], obsm[f"{key}_proba"],
+        The copy, if asked for. Written are obs[key] (category "0", "1", ... by falling weight; missing for a cell
+        without a value), obs[f"{key}_prob"], obs[f"{key}_entropy"], obs[f"{key}_log_density"], obsm[f"{key}_proba"],
         varm[f"{key}_means"], uns[f"{key}_colors"] and uns[key], with `verdict` and `choices` where several fits were
         compared. `mixsci.cells.load(adata, key)` gives the fit.
 
@@ -95,8 +93,8 @@ def mixture(
     found = list(clusterer.each(numbers))
     best = best_of(found)
     params = {
-        "layer": layer, "use_rep": use_rep, "noise_layer": noise_layer, "weights": weights, "batch": batch, "zeros": zeros,
-        "covariance": best.family, "n_components": best.n_components, "n_factors": best.n_factors,
+        "layer": layer, "use_rep": use_rep, "noise_layer": noise_layer, "weights": weights, "batch": batch,
+        "zeros": zeros, "covariance": best.family, "n_components": best.n_components, "n_factors": best.n_factors,
     }  # fmt: skip
     assignment = write_mixture(adata, key_added, best.fit, matrix, params=params)
     adata.uns[key_added]["verdict"] = verdict(found)
@@ -124,5 +122,3 @@ def _tell(best: Clustering, found: list[Clustering]) -> None:
     sentence = verdict(found)
     if "undecided" in sentence:
         warnings.warn(f"{sentence}; taken was K = {best.n_components}", UserWarning, stacklevel=3)
-
-

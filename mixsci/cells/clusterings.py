@@ -27,6 +27,8 @@ Array = np.ndarray
 _FACTORS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 25, 30, 40, 50)
 #: Values of a sample on which the number of factors is chosen.
 _MOST_VALUES = 4_000_000
+#: With one cluster these are what others are too.
+_SAME_ALONE = ("scaled", "tied", "factor_free", "factor_own", "tied_diag", "tied_spherical")
 #: What BIC cannot tell apart.
 UNDECIDED = 2.0
 #: Share of observed values that are hidden to see how well they are foretold, and how many times.
@@ -106,10 +108,8 @@ class Clusterer:
         """A fit for every number of clusters and every family."""
         for k in numbers:
             for family in self.families:
-                # With one cluster these families are one.
-                if k == 1 and family.name in ("scaled", "tied", "factor_free", "tied_diag", "tied_spherical") and len(self.families) > 1:
-                    continue
-                yield self.one(k, family, held_out=held_out)
+                if k > 1 or family.name not in _SAME_ALONE or family is self.families[0]:
+                    yield self.one(k, family, held_out=held_out)
 
     def one(self, k: int, family: Family, *, held_out: bool = False) -> Clustering:
         """The fit of one family with k clusters."""
@@ -183,13 +183,14 @@ def numbers_of(n_components: Any, n_cells: int) -> list[int]:
     if not right:
         raise DataError(f"n_components must be a whole number, 1 or more, or several of them; got {n_components!r:.80}")
     if max(asked) > n_cells:
-        raise DataError(f"there must be at least as many cells with a value as clusters; got {n_cells} and {max(asked)}")
+        raise DataError(f"there must be a cell with a value for every cluster; got {n_cells} of them for {max(asked)}")
     return sorted({int(k) for k in asked})
 
 
 def verdict(found: Sequence[Clustering], criterion: str = "bic") -> str:
     """What the criterion says of the number of clusters, in a sentence."""
-    by_number = {k: best_of([one for one in found if one.n_components == k], criterion) for k in sorted({one.n_components for one in found})}
+    numbers = sorted({one.n_components for one in found})
+    by_number = {k: best_of([one for one in found if one.n_components == k], criterion) for k in numbers}
     best = best_of(list(by_number.values()), criterion)
     if criterion not in ("bic", "icl", "aic"):
         return f"K = {best.n_components} ({best.family}) foretells hidden values best"

@@ -102,12 +102,19 @@ def families(covariance: Any, n_variables: int) -> tuple[Family, ...]:
     asked = [covariance] if isinstance(covariance, str) else covariance
     if not isinstance(asked, Sequence) or not asked or not all(isinstance(name, str) for name in asked):
         raise DataError(f"covariance must be a name or several; got {covariance!r:.80}")
-    several = SEVERAL | {"auto": _FEW if 2 <= n_variables <= FEW_VARIABLES else SEVERAL["factor"] if n_variables > 1 else ("full",)}
+    several = SEVERAL | {"auto": _automatic(n_variables)}
     names = list(dict.fromkeys(name for one in asked for name in several.get(one, (one,))))
     unknown = [name for name in names if name not in FAMILIES]
     if unknown:
         raise DataError(f"covariance must be of {', '.join(map(repr, [*several, *FAMILIES]))}; got {unknown[0]!r:.80}")
     return tuple(FAMILIES[name] for name in names)
+
+
+def _automatic(n_variables: int) -> tuple[str, ...]:
+    """The families that "auto" compares."""
+    if n_variables == 1:
+        return ("full", "tied")
+    return _FEW if n_variables <= FEW_VARIABLES else SEVERAL["factor"]
 
 
 def _prior(k: int, assumed: Assumed) -> Any:

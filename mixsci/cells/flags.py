@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import chi2
 
-from mixsci.cells.annotations import listed, refuse_key, written_to
-from mixsci.cells.matrix import Matrix, matrix_of
+from mixsci.cells.again import matrix_again
+from mixsci.cells.annotations import refuse_key, written_to
+from mixsci.cells.matrix import Matrix
 from mixsci.cells.results import by_weight, load
 from mixsci.engine.evaluate import group_codes
 from mixsci.engine.mixture import Mixture
@@ -80,7 +81,11 @@ def doublets(
         >>> np.flatnonzero(adata.obs["mixture_doublet"]).tolist()
         [300, 301]
     """
-    fit, matrix, prefix = load(adata, key), _matrix(adata, key, layer), _prefix(key, key_added)
+    fit, matrix, prefix = (
+        load(adata, key),
+        _matrix(adata, key, layer),
+        _prefix(key, key_added),
+    )
     p, pair = _doubted(fit.mixture, matrix, _inside(rate, "rate"), scale)
     adata = written_to(adata, copy=copy)
     _write_flag(adata, f"{prefix}_doublet", f"{prefix}_doublet_prob", p, p >= 0.5)
@@ -216,28 +221,8 @@ def _centres(mixture: Mixture, obs: Observations) -> Callable[[int], Array]:
 
 
 def _matrix(adata: AnnData, key: str, layer: str | None) -> Matrix:
-    """The values the mixture was fitted to, or the same variables of another layer.
-
-    Raises:
-        DataError: variables that are no longer there, or stand in another order.
-    """
-    entry = adata.uns[key]
-    names, params = tuple(str(name) for name in entry["names"]), entry.get("params", {})
-    kind, _, name = str(entry["input"]).partition(" ")
-    use_rep = name if kind == "obsm" and layer is None else None
-    options: dict[str, Any] = {
-        option: str(params[option]) for option in ("noise_layer", "batch", "zeros") if option in params
-    }
-    matrix = matrix_of(
-        adata,
-        layer=name if kind == "layer" and layer is None else layer,
-        use_rep=use_rep,
-        mask_var=None if use_rep else adata.var_names.isin(names),
-        **options,
-    )
-    if matrix.names != names:
-        raise DataError(f"the variables of {key} must all be there, in their order: {listed(names)}; select cells only")
-    return matrix
+    """The values the mixture was fitted to, or the same variables of another layer."""
+    return matrix_again(adata, key) if layer is None else matrix_again(adata, key, layer=layer)
 
 
 def _inside(value: Any, what: str) -> float:

@@ -110,5 +110,3 @@ def _widened(obs: Observations, common: Array, width: int) -> Observations:
     for name in ("groups", "group_labels", "order"):
         object.__setattr__(wide, name, getattr(obs, name))
     return wide
-
-

@@ -70,7 +70,14 @@ def select(
         zeros=zeros, spread=True,
     )  # fmt: skip
     clusterer = Clusterer(
-        matrix, covariance, n_factors, batch is not None, prior, starts, rng=one_seed(rng, random_state), workers=workers
+        matrix,
+        covariance,
+        n_factors,
+        batch is not None,
+        prior,
+        starts,
+        rng=one_seed(rng, random_state),
+        workers=workers,
     )
     numbers = numbers_of(n_components, int(matrix.seen.sum()))
     found = list(clusterer.each(numbers, held_out=criterion == "held_out"))

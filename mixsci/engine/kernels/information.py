@@ -21,7 +21,6 @@ Array = np.ndarray
 # No loop both sums and stores: the order of its sum would hang on where arrays lie.
 _kernel = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
 _BLOCK = 64
-_LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 class Values(NamedTuple):
@@ -98,10 +97,13 @@ def read(x: Array, levels: Array, codes: Array, uniquenesses: Array, noise: Arra
 
     Args:
         x: (n, D), NaN = missing. levels: (G, D) expected without factors, by the codes (n,) of the rows.
-        uniquenesses: (D,) variances Psi. noise: variances of errors, (n, D), (1, D) or (0, D) without; inf = missing.
+        uniquenesses: (D,) variances Psi. noise: (n, D) or (1, D) variances of errors, inf = missing.
     """
+    spread = uniquenesses + noise
+    size, ratio = np.log(2.0 * np.pi * spread), uniquenesses / spread
+    x = np.ascontiguousarray(x if x.dtype.kind == "f" else x.astype(float))
     out = Values(np.empty(x.shape), np.empty(x.shape), np.empty(len(x)))
-    gaps = _read(x, levels, codes, uniquenesses, np.log(uniquenesses), noise, *out)
+    gaps = _read(x, np.ascontiguousarray(levels), codes, spread, size, ratio, *out)
     return out if gaps or len(noise) > 1 or not len(x) else out._replace(share=out.share[:1])
 
 
@@ -165,23 +167,21 @@ def roots_of(covariances: Array) -> tuple[Array, bool]:
 
 
 @_kernel
-def _read(x, levels, codes, psi, log_psi, noise, apart, share, c):
+def _read(x, levels, codes, spread, size, ratio, apart, share, c):
     """Number of values that are missing."""
     n, d = x.shape
     gaps = 0
     for i in range(n):
-        level, error = levels[codes[i]], noise[i if len(noise) > 1 else 0]
+        level, row = levels[codes[i]], i if len(spread) > 1 else 0
         for j in range(d):
-            value, variance = x[i, j], error[j]
-            seen = value == value and variance < np.inf
-            apart[i, j] = value - level[j] if seen else 0.0
-            share[i, j] = psi[j] / (psi[j] + variance) if seen else 0.0
+            seen = x[i, j] == x[i, j] and spread[row, j] < np.inf
+            apart[i, j] = x[i, j] - level[j] if seen else 0.0
+            share[i, j] = ratio[row, j] if seen else 0.0
         total, holes = 0.0, 0
         for j in range(d):
-            if share[i, j] == 0.0:
-                holes += 1
-            else:
-                total += apart[i, j] * apart[i, j] * share[i, j] / psi[j] + log_psi[j] - np.log(share[i, j]) + _LOG_2PI
+            seen = share[i, j] > 0.0
+            holes += 0 if seen else 1
+            total += apart[i, j] * apart[i, j] / spread[row, j] + size[row, j] if seen else 0.0
         c[i] = total
         gaps += holes
     return gaps
