@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 #: Public name -> module that holds it.
 _PUBLIC = {
-    "agreement": "mixsci.cells.agreement",
+    "agreement": "mixsci.cells.labellings",
     "load": "mixsci.cells.results",
     "simulate_cells": "mixsci.cells.simulate",
 }
@@ -24,7 +24,7 @@ _MODULES = {
 __all__ = [*_PUBLIC, *_MODULES]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
-    from mixsci.cells.agreement import agreement as agreement
+    from mixsci.cells.labellings import agreement as agreement
     from mixsci.cells.results import load as load
     from mixsci.cells.simulate import simulate_cells as simulate_cells
 

@@ -46,7 +46,6 @@ def _chosen(adata: AnnData, names: list[str], key: str) -> Any:
     chosen = np.isin(adata.var_names.astype(str), names)
     if list(adata.var_names[chosen].astype(str)) != names:
         raise DataError(
-            f"the variables of {key!r} must be there as they were, {len(names)} of them; "
-            f"{int(chosen.sum())} are: for other panels use tl.map"
+            f"the variables of {key!r} must all be there, in their order: {listed(names)}; for other panels use tl.map"
         )
     return chosen

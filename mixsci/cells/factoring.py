@@ -66,7 +66,7 @@ def factor(
     """
     adata = written_to(adata, copy=copy)
     refuse_key(key_added)
-    options = {"layer": layer, "noise_layer": noise_layer, "weights": weights, "batch": batch, "zeros": zeros}
+    options: dict[str, Any] = {"layer": layer, "noise_layer": noise_layer, "weights": weights, "batch": batch, "zeros": zeros}
     matrix = matrix_of(adata, mask_var=mask_var, spread=True, **options)
     clusterer = Clusterer(
         matrix, "factor_tied", n_factors, batch is not None, prior, None, tol, one_seed(rng, random_state), workers
@@ -82,6 +82,7 @@ def factor(
 
 def write_factors(adata: AnnData, key: str, fit: Fit, matrix: Matrix, facts: dict[str, Any]) -> None:
     """Write scores, their standard deviations, loadings and facts."""
+    assert isinstance(fit.mixture, FactorMixture)
     scores = np.empty((matrix.n_obs, fit.mixture.n_dims))
     sd = np.empty(scores.shape)
     for rows, obs in matrix.parts():

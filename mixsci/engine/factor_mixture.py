@@ -6,16 +6,17 @@ loadings of their own, one of factor analysers (Ghahramani & Hinton 1996).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 
 from mixsci.engine.evaluate import group_codes, warn_of_unknown_groups
 from mixsci.engine.execution import Workers
 from mixsci.engine.kernels import information
-from mixsci.engine.kernels.information import Expected, Summaries
+from mixsci.engine.kernels.information import Expected, Summaries, Values, packed, shares_of, triangle, unpacked
 from mixsci.engine.kernels.layout import Shares
 from mixsci.engine.mixture import Mixture, drawn_labels
 from mixsci.engine.noise import DiagonalNoise, NoNoise, SharedNoise
@@ -25,9 +26,9 @@ from mixsci.errors import DataError
 
 Array = np.ndarray
 
-_LOG_2PI = float(np.log(2.0 * np.pi))
-#: Rows worked on at once: matrix products want many, memory few.
-_ROWS = 1024
+#: Rows of a block, and values: matrix products want many rows, memory few values.
+_ROWS, _FEWEST_ROWS, _VALUES = 1024, 128, 1 << 22
+_PARTS = ("loadings", "intercept", "uniquenesses", "shifts", "doubt", "scale")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,7 +36,7 @@ class FactorMixture(Mixture):
     """p(x) = sum_k w_k N(x; L mu_k + m, L Sigma_k L' + Psi), gaps and noise per value marginalised exactly.
 
     `weights`, `means` and `covariances` are those of the q factors; `posterior` speaks of the factors, `impute`,
-    `draw`, `sample` and `component_means` of the D variables.
+    `draw`, `sample`, `summary` and `component_means` of the D variables.
 
     Args:
         loadings: (D, q) of all components, or (K, D, q) of each.
@@ -50,7 +51,9 @@ class FactorMixture(Mixture):
 
     Example:
         >>> import numpy as np, mixsci as mx
-        >>> one = mx.FactorMixture([1.0], [[0.0]], [[[1.0]]], loadings=[[2.0], [1.0]], intercept=[0, 5], uniquenesses=[1, 1])
+        >>> one = mx.FactorMixture(
+        ...     [1.0], [[0.0]], [[[1.0]]], loadings=[[2.0], [1.0]], intercept=[0.0, 5.0], uniquenesses=[1.0, 1.0]
+        ... )
         >>> filled, sd = one.impute(np.array([[2.5, np.nan]]))
         >>> filled, sd.round(3)
         (array([[2.5, 6. ]]), array([[0.   , 1.095]]))
@@ -65,7 +68,7 @@ class FactorMixture(Mixture):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("loadings", "intercept", "uniquenesses", "shifts", "doubt", "scale"):
+        for name in _PARTS:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, as_numbers(value, name).values.astype(float))
@@ -73,8 +76,8 @@ class FactorMixture(Mixture):
 
     def __repr__(self) -> str:
         groups = "" if self.group_labels is None else f", {self.n_groups} groups"
-        own = " of their own" if self.own else ""
-        return f"FactorMixture({self.n_components} components, {self.n_dims} factors{own}, {self.n_variables} variables{groups})"
+        factors = f"{self.n_dims} {'own' if self.own else 'common'} factors"
+        return f"FactorMixture({self.n_components} components, {factors}, {self.n_variables} variables{groups})"
 
     @property
     def n_variables(self) -> int:
@@ -87,13 +90,24 @@ class FactorMixture(Mixture):
         return bool(self.loadings.ndim == 3)
 
     @property
-    def analysers(self) -> Iterator[Analyser]:
+    def block_rows(self) -> int:
+        """Rows to work on at once."""
+        return int(np.clip(_VALUES // self.n_variables, _FEWEST_ROWS, _ROWS))
+
+    @cached_property
+    def analysers(self) -> tuple[Analyser, ...]:
         """The common analyser, or that of each component."""
         many = self.loadings if self.own else self.loadings[None]
         level = self.intercept if self.own else self.intercept[None]
-        for c, (loadings, intercept) in enumerate(zip(many, level, strict=True)):
-            doubt = None if self.doubt is None else self.doubt[c]
-            yield Analyser(loadings, intercept, self.uniquenesses, self.shifts, doubt)
+        doubt = [None] * len(many) if self.doubt is None else self.doubt
+        parts = zip(many, level, doubt, strict=True)
+        return tuple(Analyser(each, at, self.uniquenesses, self.shifts, unsure) for each, at, unsure in parts)
+
+    def evolve(self, **changes: Any) -> Self:
+        """The mixture with parts changed by the engine itself, whose results are not checked again."""
+        changed = super().evolve(**changes)
+        changed.__dict__.pop("analysers", None)
+        return changed
 
     # What the mixture says of rows
 
@@ -104,31 +118,33 @@ class FactorMixture(Mixture):
         component, each with a single component of weight one, and responsibilities (n, K) are put into all of them.
         """
         self.refuse_others(block)
-        codes, weights = group_codes(self, block), np.atleast_2d(self.weights)
-        codes = np.zeros(len(block), dtype=np.int64) if codes is None else codes
-        if (codes >= len(weights)).any():
-            weights = np.vstack([weights, self.pooled_weights])
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(weights)
+        codes, log_weights = self.codes_of(block), self._log_weights
         views = [analyser.view(block, codes) for analyser in self.analysers]
         if not self.own:
             return [(views[0], information.run(views[0].summaries, log_weights, self.means, self.covariances))]
-        alone = [
-            information.run(view.summaries, np.zeros((len(weights), 1)), self.means[k : k + 1], self.covariances[k : k + 1])
-            for k, view in enumerate(views)
-        ]  # fmt: skip
+        alone = [_under(self, k, view.summaries) for k, view in enumerate(views)]
         log_p = log_weights[codes] + np.stack([each.log_density for each in alone], axis=1)
-        top = log_p.max(axis=1, keepdims=True)
-        p = np.exp(log_p - top)
-        total = p.sum(axis=1, keepdims=True)
-        density, r = (top + np.log(total))[:, 0], p / total
+        density, r = shares_of(log_p)
         return [
             (view, each._replace(log_density=density, responsibilities=r))
             for view, each in zip(views, alone, strict=True)
         ]
 
+    def codes_of(self, block: Observations) -> Array:
+        """(n,) codes of the rows' groups, 0 without groups, G where the mixture does not know the group."""
+        codes = group_codes(self, block)
+        return np.zeros(len(block), dtype=np.int64) if codes is None else np.asarray(codes, dtype=np.int64)
+
+    @property
+    def _log_weights(self) -> Array:
+        """(G, K), or (G + 1, K) with the pooled weights of groups that are not known."""
+        weights = np.atleast_2d(self.weights)
+        with np.errstate(divide="ignore"):
+            return np.log(np.vstack([weights, self.pooled_weights]) if self.n_groups else weights)
+
     def _shares(self, obs: Any, workers: Workers) -> Shares:
         obs = as_observations(obs)
+        self.refuse_others(obs)
         warn_of_unknown_groups(self, obs)
         log_density, r = np.empty(len(obs)), np.empty((len(obs), self.n_components))
         for rows, found in self._each(obs, lambda block: self.expected(block)[0][1], _ROWS, workers):
@@ -147,44 +163,35 @@ class FactorMixture(Mixture):
 
     def _posterior_of_block(self, block: Observations) -> tuple[Array, Array]:
         _, found = self.expected(block)[0]
-        means = found.first.T
-        return means, unpacked(found.second.T, self.n_dims) - means[:, :, None] * means[:, None, :]
+        return found.first.T, _spread_of(found)
 
     def _filled(self, block: Observations) -> tuple[Array, Array]:
-        seen = block.seen()
+        seen, codes, found = block.seen(), self.codes_of(block), self.expected(block)
         mean, square = np.zeros(seen.shape), np.zeros(seen.shape)
-        found = self.expected(block)
         shares = found[0][1].responsibilities.T if self.own else [np.ones(len(block))]
-        for share, analyser, (view, one) in zip(shares, self.analysers, found, strict=True):
-            level = view.level
-            expected = one.first.T @ analyser.loadings.T
+        for share, analyser, (_, one) in zip(shares, self.analysers, found, strict=True):
+            level, along = analyser.level(codes), one.first.T @ analyser.loadings.T
             # E (l'v + m)^2 = E (l'v)^2 + 2 m E l'v + m^2
-            twice = one.second.T @ (packed_products(analyser.loadings) * _twice_off_diagonal(self.n_dims)).T
-            mean += share[:, None] * (expected + level)
-            square += share[:, None] * (twice + 2.0 * level * expected + level**2 + self.uniquenesses)
+            twice = one.second.T @ (_products(analyser.loadings) * _twice_off_diagonal(self.n_dims)).T
+            mean += share[:, None] * (along + level)
+            square += share[:, None] * (twice + 2.0 * level * along + level**2 + self.uniquenesses)
         sd = np.sqrt(np.maximum(square - mean**2, 0.0))
         return np.where(seen, block.x, mean), np.where(seen, 0.0, sd)
 
     def _drawn(self, block: Observations, rng: np.random.Generator) -> Array:
         """A draw of what is missing: the component, its factors, then what they leave."""
-        labels = drawn_labels(self.responsibilities(block, workers=1), rng)
-        codes = group_codes(self, block)
-        codes = np.zeros(len(block), dtype=np.int64) if codes is None else codes
-        many = list(self.analysers)
-        out = np.empty(block.x.shape)
-        for k in np.unique(labels):
-            analyser, rows = many[k if self.own else 0], np.flatnonzero(labels == k)
-            view = analyser.view(block.take(rows), np.zeros(len(rows), dtype=np.int64) if self.shifts is None else codes[rows])
-            alone = view.summaries._replace(groups=np.zeros(len(rows), dtype=np.int64))
-            one = information.run(alone, np.zeros((1, 1)), self.means[k : k + 1], self.covariances[k : k + 1])
-            mean = one.first.T
-            spread = unpacked(one.second.T, self.n_dims) - mean[:, :, None] * mean[:, None, :]
-            values, vectors = np.linalg.eigh(spread)
-            step = np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(mean.shape)
-            factors = mean + np.einsum("nij,nj->ni", vectors, step)
+        labels, codes, out = drawn_labels(self.responsibilities(block, workers=1), rng), self.codes_of(block), []
+        for k in range(self.n_components):
+            rows = np.flatnonzero(labels == k)
+            analyser = self.analysers[k if self.own else 0]
+            one = _under(self, k, analyser.view(block.take(rows), codes[rows]).summaries)
+            values, vectors = np.linalg.eigh(_spread_of(one))
+            step = np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(values.shape)
+            factors = one.first.T + np.einsum("nij,nj->ni", vectors, step)
             left = np.sqrt(self.uniquenesses) * rng.standard_normal((len(rows), self.n_variables))
-            out[rows] = factors @ analyser.loadings.T + view.level + left
-        return np.where(block.seen(), block.x, out)
+            out.append(factors @ analyser.loadings.T + analyser.level(codes[rows]) + left)
+        back = np.argsort(np.argsort(labels, kind="stable"), kind="stable")
+        return np.where(block.seen(), block.x, np.concatenate(out)[back])
 
     def refuse_others(self, block: Observations) -> None:
         """Refuse rows of other variables, or whose errors are correlated."""
@@ -247,12 +254,51 @@ class FactorMixture(Mixture):
             scale=None,
         )  # fmt: skip
 
-    def condition(self, *_: Any, **__: Any) -> Mixture:
+    def condition(self, *_: Any, **__: Any) -> NoReturn:
         """Not offered: the mixture given some variables has no factors in common; see `impute` and `draw`."""
         raise DataError("a factor mixture is conditioned row by row: give the row with gaps to impute or draw")
 
+    def forecast(self, *_: Any, **__: Any) -> NoReturn:
+        """Not offered: see `posterior` for the factors and `impute` for the variables."""
+        raise DataError("a factor mixture forecasts its variables: give rows with gaps to impute or draw")
 
-class Analyser(NamedTuple):
+    def dense(self, *, group: Hashable | None = None) -> Mixture:
+        """The same density as a `Mixture` of the D variables, with covariances (K, D, D).
+
+        Example:
+            >>> import mixsci as mx
+            >>> parts = dict(loadings=[[2.0], [1.0]], intercept=[0.0, 5.0], uniquenesses=[1.0, 1.0])
+            >>> mx.FactorMixture([1.0], [[0.0]], [[[1.0]]], **parts).dense().covariances
+            array([[[5., 2.],
+                    [2., 2.]]])
+        """
+        here = self._in_group(group)
+        loadings = np.broadcast_to(here.loadings, (here.n_components, here.n_variables, here.n_dims))
+        covariances = loadings @ here.covariances @ loadings.transpose(0, 2, 1) + np.diag(here.uniquenesses)
+        return Mixture(here.weights, here.component_means(), (covariances + covariances.transpose(0, 2, 1)) / 2)
+
+    def cdf(self, t: Any, *, group: Hashable | None = None) -> Array:
+        """P(x <= t) of a single variable, same shape as t."""
+        return self._single(group).cdf(t)
+
+    def sf(self, t: Any, *, group: Hashable | None = None) -> Array:
+        """P(x > t) of a single variable, accurate far in the upper tail."""
+        return self._single(group).sf(t)
+
+    def quantile(self, q: Any, *, group: Hashable | None = None) -> Array:
+        """The t with P(x <= t) = q of a single variable, for q strictly between 0 and 1."""
+        return self._single(group).quantile(q)
+
+    def _single(self, group: Hashable | None) -> Mixture:
+        if self.n_variables != 1:
+            raise DataError(
+                f"cdf, sf and quantile need a single variable; take marginal([variable]) of these {self.n_variables}"
+            )
+        return self.dense(group=group)
+
+
+@dataclass(frozen=True, eq=False)
+class Analyser:
     """x = loadings v + intercept + shift + e: what turns rows into summaries of their factors."""
 
     loadings: Array
@@ -261,73 +307,82 @@ class Analyser(NamedTuple):
     shifts: Array | None
     doubt: Array | None
 
+    @cached_property
+    def _slopes(self) -> Array:
+        """(q, D) loadings over Psi."""
+        return np.ascontiguousarray((self.loadings / self.uniquenesses[:, None]).T)
+
+    @cached_property
+    def _information(self) -> Array:
+        """(q(q+1)/2, D) what an exact value of each variable says of the factors, E l l' / Psi."""
+        found = _products(self.loadings) / self.uniquenesses[:, None]
+        # Uncertain loadings say less: E l l' = l l' + their covariance.
+        return np.ascontiguousarray((found if self.doubt is None else found + self.doubt).T)
+
+    @cached_property
+    def _levels(self) -> Array:
+        """(G + 1, D) what is expected without factors in each group and in one that is not known, or (1, D)."""
+        if self.shifts is None:
+            return self.intercept[None]
+        return self.intercept + np.vstack([self.shifts, np.zeros(len(self.intercept))])
+
+    def level(self, codes: Array) -> Array:
+        """(n, D) or (1, D) what is expected of rows without factors."""
+        return self._levels if self.shifts is None else self._levels[codes]
+
     def view(self, block: Observations, codes: Array) -> View:
         """Rows of a block as this analyser sees them."""
-        x, seen = np.asarray(block.x, dtype=float), block.seen()
-        level = self.intercept
-        if self.shifts is not None:
-            level = level + np.vstack([self.shifts, np.zeros(len(level))])[codes]
-        apart = np.where(seen, x - level, 0.0)
-        noise = variances_of(block)
-        spread = self.uniquenesses if noise is None else self.uniquenesses + np.where(seen, noise, 0.0)
-        share = seen * (self.uniquenesses / spread)
-        precision = share / self.uniquenesses
-        weighed = precision * apart
-        # Uncertain loadings say less: E l l' = l l' + their covariance.
-        products = packed_products(self.loadings)
-        if self.doubt is not None:
-            products = products + self.uniquenesses[:, None] * self.doubt
-        size = seen @ np.log(spread) if np.ndim(spread) == 1 else np.where(seen, np.log(spread), 0.0).sum(axis=1)
-        weights = np.ones(len(x)) if block.row_weights is None else block.row_weights
+        noise, row = variances_of(block), np.zeros_like(codes) if self.shifts is None else codes
+        values = information.read(block.x, self._levels, row, self.uniquenesses, noise)
+        weighed = values.share * values.apart if noise.any() else values.apart
+        weights = np.ones(len(codes)) if block.row_weights is None else block.row_weights
         summaries = Summaries(
-            h=self.loadings.T @ weighed.T,
-            J=np.ascontiguousarray(products.T) @ precision.T,
-            c=(weighed * apart).sum(axis=1) + size + seen.sum(axis=1) * _LOG_2PI,
-            weights=np.where(seen.any(axis=1), weights, 0.0),
-            groups=np.ascontiguousarray(codes, dtype=np.int64),
-        )
-        return View(summaries, apart, share, level)
+            h=self._slopes @ weighed.T, J=self._information @ values.share.T, c=values.c,
+            weights=np.where(values.seen > 0, weights, 0.0), groups=np.ascontiguousarray(codes),
+        )  # fmt: skip
+        return View(summaries, values, weighed)
 
 
 class View(NamedTuple):
-    """Rows as an analyser sees them: x minus its level (n, D) and share = Psi / (Psi + noise), 0 where missing."""
+    """Rows as an analyser sees them: their summaries, their values, and share times distance (n, D) of each value."""
 
     summaries: Summaries
-    apart: Array
-    share: Array
-    level: Array
+    values: Values
+    weighed: Array
 
 
-def packed_products(vectors: Array) -> Array:
+def _under(mixture: FactorMixture, k: int, rows: Summaries) -> Expected:
+    """What the factors of rows are if they come from component k."""
+    alone = rows._replace(groups=np.zeros(len(rows.groups), dtype=np.int64))
+    return information.run(alone, np.zeros((1, 1)), mixture.means[k : k + 1], mixture.covariances[k : k + 1])
+
+
+def _spread_of(found: Expected) -> Array:
+    """(n, q, q) covariances of the factors given each row."""
+    mean = found.first.T
+    return unpacked(found.second.T, mean.shape[1]) - mean[:, :, None] * mean[:, None, :]
+
+
+def _products(vectors: Array) -> Array:
     """(D, q(q+1)/2) lower triangles of the products l l' of vectors (D, q)."""
-    a, b = np.tril_indices(vectors.shape[-1])
-    return vectors[..., a] * vectors[..., b]
+    a, b = triangle(vectors.shape[-1])
+    return vectors[:, a] * vectors[:, b]
 
 
 def _twice_off_diagonal(q: int) -> Array:
     """(q(q+1)/2,) how often an entry of a packed triangle stands in the whole matrix."""
-    a, b = np.tril_indices(q)
-    return np.where(a == b, 1.0, 2.0)
+    return packed(2.0 - np.eye(q))
 
 
-def unpacked(triangles: Array, q: int) -> Array:
-    """Symmetric matrices (..., q, q) from packed lower triangles (..., q(q+1)/2)."""
-    out = np.empty((*triangles.shape[:-1], q, q))
-    a, b = np.tril_indices(q)
-    out[..., a, b] = triangles
-    out[..., b, a] = triangles
-    return out
-
-
-def variances_of(block: Observations) -> Array | None:
-    """Variances of the errors, (n, D) or (D,), None without; refuses errors that are correlated."""
+def variances_of(block: Observations) -> Array:
+    """(n, D) or (1, D) variances of the errors, 0 without; refuses errors that are correlated."""
     noise = block.noise
     if isinstance(noise, NoNoise):
-        return None
+        return np.zeros((1, block.width))
     if isinstance(noise, DiagonalNoise):
-        return np.asarray(noise.variances)
+        return np.atleast_2d(noise.variances)
     if isinstance(noise, SharedNoise) and not (noise.covariance - np.diag(np.diag(noise.covariance))).any():
-        return np.diag(noise.covariance)
+        return np.diag(noise.covariance)[None]
     raise DataError("a factor mixture takes errors of single values: use mixsci.noise.from_errors or from_variances")
 
 

@@ -136,8 +136,8 @@ class StandardErrors:
         # The first point of the sequence is the corner 0: all are moved to the middles of their cells.
         points = Sobol(len(self.free), scramble=False).random(n) + 0.5 / n
         # A triangular root, so that draws do not hang on how the free directions happen to be turned.
-        root = np.linalg.qr(self.free.theta, mode="r")
-        root = root * np.where(np.diagonal(root) < 0, -1.0, 1.0)[:, None]
+        triangle: Array = np.linalg.qr(self.free.theta, mode="r")  # type: ignore[assignment]
+        root = triangle * np.where(np.diagonal(triangle) < 0, -1.0, 1.0)[:, None]
         here = self.model.pack(self.mixture)
         return [self.model.unpack(here + step, self.mixture) for step in ndtri(points) @ root]
 

@@ -30,11 +30,13 @@ class Values(NamedTuple):
         apart: (n, D) x minus its level, 0 where missing.
         share: (n, D) of Psi in the variance of each value, 0 where missing; (1, D) where all rows have the same.
         c: (n,) sums over the values of a row of apart^2 / variance + log(2 pi variance).
+        seen: (n,) number of values.
     """
 
     apart: Array
     share: Array
     c: Array
+    seen: Array
 
 
 class Summaries(NamedTuple):
@@ -102,9 +104,10 @@ def read(x: Array, levels: Array, codes: Array, uniquenesses: Array, noise: Arra
     spread = uniquenesses + noise
     size, ratio = np.log(2.0 * np.pi * spread), uniquenesses / spread
     x = np.ascontiguousarray(x if x.dtype.kind == "f" else x.astype(float))
-    out = Values(np.empty(x.shape), np.empty(x.shape), np.empty(len(x)))
-    gaps = _read(x, np.ascontiguousarray(levels), codes, spread, size, ratio, *out)
-    return out if gaps or len(noise) > 1 or not len(x) else out._replace(share=out.share[:1])
+    out = Values(np.empty(x.shape), np.empty(x.shape), np.empty(len(x)), np.empty(len(x), dtype=np.int64))
+    _read(x, np.ascontiguousarray(levels), codes, spread, size, ratio, *out)
+    alike = len(noise) == 1 and len(x) and (out.seen == x.shape[1]).all()
+    return out._replace(share=out.share[:1]) if alike else out
 
 
 def run(rows: Summaries, log_weights: Array, means: Array, covariances: Array) -> Expected:
@@ -167,24 +170,20 @@ def roots_of(covariances: Array) -> tuple[Array, bool]:
 
 
 @_kernel
-def _read(x, levels, codes, spread, size, ratio, apart, share, c):
-    """Number of values that are missing."""
+def _read(x, levels, codes, spread, size, ratio, apart, share, c, count):
     n, d = x.shape
-    gaps = 0
     for i in range(n):
         level, row = levels[codes[i]], i if len(spread) > 1 else 0
         for j in range(d):
             seen = x[i, j] == x[i, j] and spread[row, j] < np.inf
             apart[i, j] = x[i, j] - level[j] if seen else 0.0
             share[i, j] = ratio[row, j] if seen else 0.0
-        total, holes = 0.0, 0
+        total, known = 0.0, 0
         for j in range(d):
             seen = share[i, j] > 0.0
-            holes += 0 if seen else 1
+            known += 1 if seen else 0
             total += apart[i, j] * apart[i, j] / spread[row, j] + size[row, j] if seen else 0.0
-        c[i] = total
-        gaps += holes
-    return gaps
+        c[i], count[i] = total, known
 
 
 @_kernel

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
-from mixsci.engine.evaluate import group_codes
 from mixsci.engine.factor_mixture import FactorMixture, View
 from mixsci.engine.kernels.information import Expected
 from mixsci.engine.observations import Observations
@@ -36,14 +37,47 @@ class Regressions:
         return Regressions(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @classmethod
-    def of(cls, weights: Array, apart: Array, found: Expected, codes: Array, groups: int) -> Regressions:
-        """The sums of one block: weights and apart (n, D)."""
-        first, weighed = np.ascontiguousarray(found.first.T), weights * apart
-        v, one, y = (np.zeros((groups, *shape)) for shape in ((apart.shape[1], first.shape[1]), *2 * (apart.shape[1:],)))
-        for g in np.unique(codes):
-            rows = codes == g if groups > 1 else slice(None)
-            v[g], one[g], y[g] = weights[rows].T @ first[rows], weights[rows].sum(axis=0), weighed[rows].sum(axis=0)
-        return cls(weights.T @ found.second.T, v, one, weighed.T @ first, y, (weighed * apart).sum(axis=0))
+    def of(cls, share: Array, weighed: Array, apart: Array, rows: Rows) -> Regressions:
+        """The sums of one block: share (n, D) or (1, D), share times apart and apart (n, D)."""
+        d, q = apart.shape[1], rows.first.shape[1]
+        v, one, y = (np.zeros((rows.groups, *shape)) for shape in ((d, q), (d,), (d,)))
+        for g, members in rows.by_group():
+            mine = share if len(share) == 1 else share[members]
+            v[g], y[g] = _sums(mine, rows.first[members]), weighed[members].T @ rows.weights[members]
+            one[g] = _sums(mine, rows.weights[members, None])[:, 0]
+        yy = np.einsum("n,nd,nd->d", rows.weights, weighed, apart)
+        return cls(_sums(share, rows.second), v, one, weighed.T @ rows.first, y, yy)
+
+
+class Rows(NamedTuple):
+    """What sums over rows weigh their values by.
+
+    Attributes:
+        weights: (n,). first: (n, q) and second: (n, q(q+1)/2) weights times moments of the factors.
+        codes: (n,) of `groups` groups; rows of other codes stand in no group.
+    """
+
+    weights: Array
+    first: Array
+    second: Array
+    codes: Array
+    groups: int
+
+    @classmethod
+    def of(cls, weights: Array, found: Expected, codes: Array, groups: int) -> Rows:
+        """Rows with these weights and the factors found in them."""
+        return cls(weights, weights[:, None] * found.first.T, weights[:, None] * found.second.T, codes, max(groups, 1))
+
+    def by_group(self) -> Iterator[tuple[int, slice | Array]]:
+        """Every group that has rows here, and which they are."""
+        present = np.unique(self.codes)
+        for g in present[present < self.groups]:
+            yield int(g), slice(None) if len(present) == 1 else np.flatnonzero(self.codes == g)
+
+
+def _sums(share: Array, values: Array) -> Array:
+    """(D, p) sums over rows of share (n, D) times values (n, p); (1, D) is the share of every row."""
+    return share.T @ (values.sum(axis=0, keepdims=True) if len(share) == 1 else values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,42 +118,42 @@ class FactorStats:
 
 def factor_stats(mixture: FactorMixture, block: Observations) -> FactorStats:
     """The sums over the rows of a block."""
-    found = mixture.expected(block)
-    codes = group_codes(mixture, block)
-    codes = np.zeros(len(block), dtype=np.int64) if codes is None else codes
-    _, first = found[0]
-    weights, r = found[0][0].summaries.weights, first.responsibilities
-    parts = [_of_analyser(mixture, k, view, one, codes, noisy=block.has_noise) for k, (view, one) in enumerate(found)]
-    counts = np.zeros(np.atleast_2d(mixture.weights).shape)
+    found, codes = mixture.expected(block), mixture.codes_of(block)
+    (view, first), *_ = found
+    weights, r = view.summaries.weights, first.responsibilities
+    counts = np.zeros((mixture.n_groups + 1, mixture.n_components))
     np.add.at(counts, codes, weights[:, None] * r)
-    moments = _own_moments(found, weights, r) if mixture.own else (first.means, first.squares)
-    seen = weights @ block.seen()
+    parts = [_of_analyser(mixture, k, view, one, codes) for k, (view, one) in enumerate(found)]
+    regressions, blurred = tuple(one for one, _ in parts), tuple(two for _, two in parts)
+    seen = _sums((view.values.share > 0).astype(float), weights[:, None])[:, 0]
     return FactorStats(
-        counts if mixture.n_groups else counts[0], *moments, tuple(one for one, _ in parts),
-        tuple(two for _, two in parts if two is not None), seen, seen - sum(one.one.sum(axis=0) for one, _ in parts),
-        float(weights @ first.log_density), _entropy(weights, r), len(block), float(weights.sum()),
-        np.zeros(mixture.n_components, dtype=np.int64),
+        counts=counts[:-1] if mixture.n_groups else counts[0],
+        **(_own_moments(found, weights, r) if mixture.own else {"means": first.means, "squares": first.squares}),
+        regressions=regressions, blurred=blurred if block.has_noise else (), seen=seen,
+        hidden=seen - sum(one.one.sum(axis=0) for one in regressions),
+        log_likelihood=float(weights @ first.log_density), entropy=_entropy(weights, r), n_rows=len(block),
+        row_weight=float(weights.sum()), failures=np.zeros(mixture.n_components, dtype=np.int64),
     )  # fmt: skip
 
 
 def _of_analyser(
-    mixture: FactorMixture, k: int, view: View, found: Expected, codes: Array, *, noisy: bool
-) -> tuple[Regressions, Regressions | None]:
-    """The regressions of one analyser, and those with the share of Psi squared where there is noise."""
-    rows = view.summaries.weights * (found.responsibilities[:, k] if mixture.own else 1.0)
-    groups = max(mixture.n_groups, 1)
-    weights = rows[:, None] * view.share
-    plain = Regressions.of(weights, view.apart, found, codes, groups)
-    if not noisy:
-        return plain, None
-    return plain, Regressions.of(weights * view.share, view.apart, found, codes, groups)
+    mixture: FactorMixture, k: int, view: View, found: Expected, codes: Array
+) -> tuple[Regressions, Regressions]:
+    """The regressions of one analyser, and those with the share of Psi squared: the same where there is no noise."""
+    weights = view.summaries.weights * found.responsibilities[:, k] if mixture.own else view.summaries.weights
+    rows = Rows.of(weights, found, codes, mixture.n_groups)
+    share, apart, weighed = view.values.share, view.values.apart, view.weighed
+    plain = Regressions.of(share, weighed, apart, rows)
+    return plain, plain if weighed is apart else Regressions.of(share**2, share * weighed, apart, rows)
 
 
-def _own_moments(found: list[tuple[View, Expected]], weights: Array, r: Array) -> tuple[Array, Array]:
+def _own_moments(found: list[tuple[View, Expected]], weights: Array, r: Array) -> dict[str, Array]:
     """Sums (K, q) and (K, q(q+1)/2) over rows of the moments of each component's own factors."""
     shares = weights[:, None] * r
-    means = np.array([one.first @ shares[:, k] for k, (_, one) in enumerate(found)])
-    return means, np.array([one.second @ shares[:, k] for k, (_, one) in enumerate(found)])
+    return {
+        "means": np.array([one.first @ shares[:, k] for k, (_, one) in enumerate(found)]),
+        "squares": np.array([one.second @ shares[:, k] for k, (_, one) in enumerate(found)]),
+    }
 
 
 def _entropy(weights: Array, r: Array) -> float:
