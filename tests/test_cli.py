@@ -16,13 +16,14 @@ import pytest
 from typer.testing import CliRunner
 
 import mixsci as mx
-from mixsci import ddpcr, report, tables
+from mixsci import cells, ddpcr, report, tables
 from mixsci.cli import app
 from mixsci.engine.em.state import Outcome
 from tests.conftest import ROOT
 
 STARS = str(ROOT / "data" / "stars.csv")
 STREAM = ROOT / "data" / "stars_stream.ecsv"
+CELLS = ROOT / "data" / "cells.h5ad"
 STAR_COLUMNS = ("--columns", "pmra,pmdec,vlos", "--errors", "pmra_error,pmdec_error,vlos_error")
 
 
@@ -365,6 +366,9 @@ def test_demo_finds_what_it_simulated(tmp_path):
     assert 100 * found["stars"]["stream"]["members"]["purity"] == pytest.approx(true["purity"], abs=3)
     assert true["purity"] > 90
     assert true["completeness"] > 90
+    assert found["cells"]["truth"]["agreement"] > 0.95
+    assert found["cells"]["truth"]["filled_r2"] > 0.9
+    assert len(found["cells"]["clusters"]) == 4
     truth = ddpcr.small_plate(rng=1).truth.set_index(["Well", "Target"])
     results = pd.DataFrame(found["ddpcr"]["results"]).set_index(["Well", "Target"])
     assert list(results.index) == list(truth.index)
@@ -382,7 +386,11 @@ def test_demo_writes_a_folder_for_each_science(tmp_path):
     pd.testing.assert_frame_equal(made, kept, atol=2e-3)
     assert re.search(r"^pm_phi1 +-8 +-8\.0\d+ ± 0\.0\d+$", done.stdout, re.MULTILINE)
     assert {path.name for path in (tmp_path / "ddpcr").iterdir()} == {"plate", *WRITTEN}
-    assert {path.name for path in tmp_path.iterdir()} == {"stars", "ddpcr"}
+    written = {path.name for path in (tmp_path / "cells").iterdir()}
+    assert written >= {"cells.h5ad", "clustered.h5ad", "clusters.csv", "cells.csv", "report.html", "missingness.png"}
+    np.testing.assert_array_equal(cells.read(tmp_path / "cells" / "cells.h5ad").X, cells.read(CELLS).X)
+    assert re.search(r"^0 +type_0 +36\.0 +3\d\.\d +1\d\d +", done.stdout, re.MULTILINE)
+    assert {path.name for path in tmp_path.iterdir()} == {"stars", "cells", "ddpcr"}
     assert re.search(r"^well +sample +target +truth +copies/µL", done.stdout, re.MULTILINE)
 
 

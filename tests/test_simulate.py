@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,9 +122,19 @@ def test_data_are_made_again_by_the_command_beside_them(tmp_path):
 
 
 def tables_in(path):
-    """Every table of a file or folder, by its path inside; ECSV is CSV below its comments."""
+    """Every table of a file or folder, by its path inside; ECSV is CSV below its comments, an AnnData its parts."""
+    if path.suffix == ".h5ad":
+        return parts_of(anndata.read_h5ad(path))
     files = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
     ecsv = {"comment": "#", "sep": " "}
     return {
         file.relative_to(path).as_posix(): pd.read_csv(file, **ecsv if file.suffix == ".ecsv" else {}) for file in files
     }
+
+
+def parts_of(adata):
+    """Every part of an AnnData as a table."""
+    parts = {"obs": adata.obs, "var": adata.var, "X": pd.DataFrame(adata.X)}
+    for part in ("layers", "obsm", "varm"):
+        parts |= {f"{part}/{name}": pd.DataFrame(value) for name, value in getattr(adata, part).items() if name}
+    return parts | {"uns": pd.json_normalize(dict(adata.uns))}

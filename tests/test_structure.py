@@ -81,6 +81,7 @@ MOST_LINES, MOST_ARGUMENTS = 60, 14
 SIGNATURES_OF_OTHERS = {
     "mixsci.compat:extreme_deconvolution",  # the signature of the C package, argument by argument
     "mixsci.cli.plates:quantify",  # an argument for every option of the command
+    "mixsci.cli.matrices:cluster",  # the same
     "mixsci.cli.catalogues:deconvolve",  # the same
     "mixsci.cli.catalogues:stream",  # the same
     "mixsci.estimators:GaussianMixture.__init__",  # scikit-learn's arguments and ours

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 _PUBLIC = {
     "agreement": "mixsci.cells.labellings",
     "load": "mixsci.cells.results",
+    "read": "mixsci.cells.readers",
     "simulate_cells": "mixsci.cells.simulate",
+    "write_report": "mixsci.cells.write",
 }
 _MODULES = {
     "pp": "mixsci.cells.pp",
@@ -25,8 +27,10 @@ __all__ = [*_PUBLIC, *_MODULES]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:
     from mixsci.cells.labellings import agreement as agreement
+    from mixsci.cells.readers import read as read
     from mixsci.cells.results import load as load
     from mixsci.cells.simulate import simulate_cells as simulate_cells
+    from mixsci.cells.write import write_report as write_report
 
 
 def __getattr__(name: str) -> Any:

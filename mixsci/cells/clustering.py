@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from mixsci.cells.labellings import warn_of_batches
 from mixsci.cells.annotations import refuse_key, written_to
 from mixsci.cells.clusterings import Clusterer, Clustering, best_of, numbers_of, verdict
+from mixsci.cells.labellings import warn_of_batches
 from mixsci.cells.matrix import matrix_of
 from mixsci.cells.results import as_storable, write_mixture
 from mixsci.errors import DataError

@@ -16,6 +16,7 @@ from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.start import draw_rows
 from mixsci.engine.execution import Workers
+from mixsci.engine.factor_mixture import variances_of
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.observations import Observations
 from mixsci.engine.tables import as_generator
@@ -31,6 +32,8 @@ _MOST_VALUES = 4_000_000
 _SAME_ALONE = ("scaled", "tied", "factor_free", "factor_own", "tied_diag", "tied_spherical")
 #: What BIC cannot tell apart.
 UNDECIDED = 2.0
+#: Share of a variance that errors leave at least.
+_LEAST_LEFT = 0.05
 #: Share of observed values that are hidden to see how well they are foretold, and how many times.
 _HIDDEN, _FOLDS = 0.1, 2
 
@@ -84,6 +87,17 @@ class Clusterer:
         self.families = self._without_impossible(families(self.covariance, len(self.matrix.names)))
 
     @cached_property
+    def sd(self) -> Array:
+        """(D,) standard deviations of the observed values, errors taken out, where some spread is left."""
+        noise, seen = np.zeros(len(self.matrix.names)), self.matrix.counts
+        for _, obs in self.matrix.parts():
+            variances = variances_of(obs)
+            if variances is not None:
+                noise += np.where(obs.seen(), variances, 0.0).sum(axis=0)
+        variance = self.matrix.sd**2
+        return np.sqrt(np.maximum(variance - noise / seen, _LEAST_LEFT * variance))
+
+    @cached_property
     def factors(self) -> int:
         """The number of factors: as asked for, or where BIC of one analyser for a sample of the cells is least."""
         if self.n_factors is not None or not any(family.factors for family in self.families):
@@ -114,7 +128,7 @@ class Clusterer:
     def one(self, k: int, family: Family, *, held_out: bool = False) -> Clustering:
         """The fit of one family with k clusters."""
         q = self.factors if family.factors else 0
-        model = family.make(k, Assumed(self.matrix.sd, self.batches, self.prior, q or 1))
+        model = family.make(k, Assumed(self.sd, self.batches, self.prior, q or 1))
         found = self._fit(model, self.matrix.obs)
         return Clustering(family.name, k, q, found, self._foretold(model) if held_out else np.nan)
 
@@ -141,8 +155,8 @@ class Clusterer:
 
     def _without_impossible(self, asked: tuple[Family, ...]) -> tuple[Family, ...]:
         """The families that these cells allow: factors need more variables than one, and more cells than factors."""
-        d, wanted = len(self.matrix.names), self.n_factors or 1
-        if wanted < 1 or int(wanted) != wanted:
+        d, wanted = len(self.matrix.names), 1 if self.n_factors is None else self.n_factors
+        if isinstance(wanted, bool) or not isinstance(wanted, int | np.integer) or wanted < 1:
             raise DataError(f"n_factors must be a whole number, 1 or more; got {self.n_factors!r}")
         fit_in = wanted < min(d, int(self.matrix.seen.sum()))
         kept = tuple(family for family in asked if not family.factors or fit_in)

@@ -47,7 +47,7 @@ def missingness(
         None, or the copy. Written are
 
         - obs and var, columns `{key}` (share of gaps), `{key}_observed` (number of values) and `{key}_zeros` (share of
-          zeros, which are values);
+          zeros, which are values); in var `{key}_mean`, mean of the values;
         - uns[key]: share, share_zeros, n_patterns, share_complete (of cells without a gap), n_empty_cells,
           n_empty_vars, rho and p_value of the test (NaN without gaps), depends_on_intensity;
         - with groupby: uns[key]["groups"], the same for each label as a table, and varm[key], the share of gaps
@@ -127,6 +127,7 @@ def _write_shares(adata: AnnData, key: str, found: Summary) -> None:
         for name, values in columns.items():
             # A view becomes an AnnData of its own at the first of these, so that obs and var are asked for anew.
             getattr(adata, part)[name] = values
+    adata.var[f"{key}_mean"] = found.means
 
 
 def _write_groups(adata: AnnData, key: str, parts: Mapping[str, Summary]) -> None:

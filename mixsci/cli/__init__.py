@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from mixsci.cli import catalogues, demo, plates, simulations, tables, warming
+from mixsci.cli import catalogues, demo, matrices, plates, simulations, tables, warming
 from mixsci.cli.console import OneLine
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ simulation = typer.Typer(cls=OneLine, no_args_is_help=True, help="Write simulate
 simulation.command()(simulations.stars)
 simulation.command()(simulations.stream)
 simulation.command()(simulations.disc)
+simulation.command()(simulations.cells)
 simulation.command()(simulations.ddpcr)
 app.add_typer(simulation, name="simulate")
 
@@ -37,6 +38,11 @@ catalogue = typer.Typer(cls=OneLine, no_args_is_help=True, help="Deconvolve cata
 catalogue.command()(catalogues.deconvolve)
 catalogue.command()(catalogues.stream)
 app.add_typer(catalogue, name="stars")
+
+matrix = typer.Typer(cls=OneLine, no_args_is_help=True, help="Cluster cells whose values are partly missing.")
+matrix.callback()(matrices.about)
+matrix.command()(matrices.cluster)
+app.add_typer(matrix, name="cells")
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mixsci.cli.console import AsJson, Seed, listed, note, say, say_json, show, table, warnings_as_notes
+from mixsci.cli.console import (
+    AsJson,
+    Seed,
+    listed,
+    note,
+    numbers_of,
+    say,
+    say_json,
+    show,
+    table,
+    warnings_as_notes,
+)
 from mixsci.cli.plates import wrote
 from mixsci.errors import DataError
 
@@ -116,7 +126,7 @@ def deconvolve(
     from mixsci.engine.model.priors import Bovy
     from mixsci.stars.deconvolution import deconvolve as run
 
-    counts = _counts(components)
+    counts = numbers_of(components)
     kin, counted = stars_in(
         catalog, out, hdu=hdu, space=space.value, columns=_named(columns, "--columns", "pmra=my_pm"),
         frame=_frame(frame, pole, through), zero_point=_zero_point(zero_point), min_parallax_snr=min_parallax_snr,
@@ -462,15 +472,6 @@ def plain(value: Any) -> Any:
 
 
 # --- options ---------------------------------------------------------------------------------------------------------
-
-
-def _counts(text: str) -> list[int]:
-    """Numbers of components in "3" or "1-6"."""
-    found = re.fullmatch(r"([1-9]\d*)(?:-([1-9]\d*))?", text.strip())
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-    if last < first:
-        raise typer.BadParameter(f"-k must be a number of components, 3, or a range of them, 1-6; got {text!r}")
-    return list(range(first, last + 1))
 
 
 def _named(text: str, option: str, example: str) -> dict[str, str] | None:

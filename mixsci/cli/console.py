@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,6 +92,15 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 def listed(text: str) -> list[str]:
     """The names in "a, b, c"."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers_of(text: str) -> list[int]:
+    """Numbers of components in "3" or "1-6"."""
+    found = re.fullmatch(r"([1-9]\d*)(?:-([1-9]\d*))?", text.strip())
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    if last < first:
+        raise typer.BadParameter(f"-k must be a number of components, 3, or a range of them, 1-6; got {text!r}")
+    return list(range(first, last + 1))
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> Table:

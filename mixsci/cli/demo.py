@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,10 +19,18 @@ from mixsci.cli.catalogues import (
     stream_in_words,
 )
 from mixsci.cli.console import AsJson, progress_bar, say, say_json, show, table, warnings_as_notes
+from mixsci.cli.matrices import (
+    as_dict as cells_as_dict,
+    clusters_shown,
+    described as cells_described,
+    follow_up,
+    written,
+)
 from mixsci.cli.plates import as_dict as plate_as_dict, assays_in_words, results_table, wrote
 
 if TYPE_CHECKING:
     import pandas as pd
+    from anndata import AnnData
     from rich.table import Table
 
     from mixsci.ddpcr.quantified import Quantification
@@ -35,15 +43,20 @@ def demo(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Find a simulated stream of stars and quantify a simulated plate of droplets: tables, pictures and reports."""
+    """Find a simulated stream of stars, cluster simulated cells with gaps, quantify a simulated plate of droplets."""
     made, stream, counted, star_files = _stars(out / "stars")
     if not as_json:
         _tell_stars(made, stream, counted)
         say(wrote(star_files, out / "stars"))
+    clustered, cell_files = _cells(out / "cells")
+    if not as_json:
+        _tell_cells(clustered)
+        say(wrote(cell_files, out / "cells"))
     truth, found, plate_files = _droplets(out / "ddpcr")
     if as_json:
         say_json({
             "stars": stream_as_dict(stream, counted, star_files) | {"truth": dict(_truth(made, stream))},
+            "cells": cells_as_dict(clustered, "mixture", "cells.h5ad", cell_files) | {"truth": _cell_truth(clustered)},
             "ddpcr": plate_as_dict(found, plate_files),
         })  # fmt: skip
     else:
@@ -99,6 +112,53 @@ def _beside(truth: dict[str, float], found: StreamFit) -> Table:
             value = rounded(*(scale * plain(row[column]) for column in (name, f"{name}_error")))
         body.append([shown.get(name, name.replace("sigma_", "σ ")), f"{true:.3g}", value])
     return table(["", "truth", "found"], body, left=[""])
+
+
+def _cells(folder: Path) -> tuple[AnnData, list[Path]]:
+    """Simulated cells, clustered from their file, and the files."""
+    from mixsci import cells
+    from mixsci.cells.simulate import small_cells
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "cells.h5ad"
+    small_cells(rng=1).write_h5ad(path)
+    with warnings_as_notes():
+        adata = cells.read(path)
+        cells.pp.missingness(adata, groupby="batch")
+        cells.tl.mixture(adata, range(3, 6), covariance="factor_tied", batch="batch", rng=0)
+        follow_up(adata, "mixture", impute=True, held_out=True, seed=0)
+        files = written(adata, "mixture", folder / "clustered.h5ad", folder, title="Simulated cells")
+    return adata, [path, *files]
+
+
+def _cell_truth(adata: AnnData) -> dict[str, Any]:
+    """What was drawn: shares of the types, and how far clusters and filled gaps agree with the truth."""
+    import numpy as np
+
+    from mixsci import cells
+
+    shares = adata.obs["cell_type"].value_counts(normalize=True, sort=False)
+    gaps, true = np.isnan(adata.X), adata.layers["complete"]
+    left = (adata.layers["mixture_imputed"] - true)[gaps]
+    return {
+        "shares": {str(name): float(share) for name, share in shares.items()},
+        "agreement": cells.agreement(adata.obs["mixture"], adata.obs["cell_type"]),
+        "filled_r2": float(1.0 - (left**2).sum() / ((true - np.nanmean(adata.X, axis=0))[gaps] ** 2).sum()),
+    }
+
+
+def _tell_cells(adata: AnnData) -> None:
+    truth = _cell_truth(adata)
+    kinds = [
+        str(adata.obs.loc[adata.obs["mixture"] == name, "cell_type"].mode().iloc[0])
+        for name in adata.obs["mixture"].cat.categories
+    ]
+    say(f"\nSimulated cells of four types in two batches; {cells_described(adata, 'mixture')}")
+    extra = {"mostly": kinds, "truth [%]": [f"{100 * truth['shares'][kind]:.1f}" for kind in kinds]}
+    show(clusters_shown(adata, "mixture", extra))
+    say(f"{adata.uns['mixture']['verdict']}")
+    say(f"agreement with the truth (adjusted Rand index): {truth['agreement']:.2f}")
+    say(f"gaps filled: R² beside the truth {truth['filled_r2']:.2f}, where means of the variables have 0")
 
 
 def _droplets(folder: Path) -> tuple[pd.DataFrame, Quantification, list[Path]]:

@@ -64,6 +64,37 @@ def disc(
     say(f"wrote {out}: {rows} stars, {known} with a radial velocity, the component of each in the last column")
 
 
+def cells(
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .h5ad.")],
+    *,
+    rows: Annotated[int | None, typer.Option("-n", "--cells", min=1, help="Number of cells: 500.")] = None,
+    variables: Annotated[int | None, typer.Option("--vars", min=1, help="Number of variables: 30.")] = None,
+    types: Annotated[int | None, typer.Option(min=1, help="Number of cell types: 4.")] = None,
+    factors: Annotated[int | None, typer.Option(min=1, help="Factors the types differ in; all variables.")] = None,
+    missing: Annotated[float | None, typer.Option(help="Share of values that are missing: 0.2.")] = None,
+    not_at_random: Annotated[
+        float | None, typer.Option(help="How much likelier low values are missing, in log odds per sd: 0.")
+    ] = None,
+    batches: Annotated[int | None, typer.Option(min=1, help="Number of batches: 1.")] = None,
+    batch_effect: Annotated[float | None, typer.Option(help="Standard deviation of their shifts: 1.")] = None,
+    separation: Annotated[float | None, typer.Option(help="Distance of the closest types, in sd: 6.")] = None,
+    seed: Seed = 1,
+) -> None:
+    """Cells of several types with gaps, as an AnnData with its truth; without options the one of the demo."""
+    from mixsci.cells.simulate import simulate_cells, small_cells
+
+    if out.suffix != ".h5ad":
+        raise DataError(f"--out must end in .h5ad; got {out}")
+    asked = {
+        "n_cells": rows, "n_vars": variables, "n_types": types, "n_factors": factors, "missing": missing,
+        "not_at_random": not_at_random, "batches": batches, "batch_effect": batch_effect, "separation": separation,
+    }  # fmt: skip
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    made = simulate_cells(**given, rng=seed) if given else small_cells(rng=seed)
+    made.write_h5ad(out)
+    say(f"wrote {out}: {made.n_obs} cells, {made.n_vars} variables, the type of each cell in obs cell_type")
+
+
 def ddpcr(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
     *,

@@ -26,6 +26,7 @@ def warmup() -> None:
 def _kinds_of_work() -> Iterator[tuple[str, Callable[[], Any]]]:
     for kind, obs in _kinds_of_rows():
         yield kind, partial(_fit_and_ask, obs)
+    yield "factors of cells", _fit_factors
     yield "plates of droplets", _quantify_small_plate
 
 
@@ -33,6 +34,25 @@ def _fit_and_ask(obs: Observations) -> None:
     from mixsci.engine.model.model import Model
 
     climb(Model(2, floor=1e-3), obs, starts=1, seed=0).mixture.posterior(obs)
+
+
+def _fit_factors() -> None:
+    """Cells that are complete, that have gaps, and that have errors, in batches, with factors of all or of each."""
+    import numpy as np
+
+    from mixsci.engine.model.factors import FactorModel
+    from mixsci.engine.noise import from_errors
+    from mixsci.engine.observations import Observations
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 2)) @ rng.normal(size=(2, 6)) + rng.normal(0.0, 0.3, (120, 6))
+    gappy, batches = np.where(rng.random(x.shape) < 0.2, np.nan, x), np.arange(120) % 2
+    for model, obs in (
+        (FactorModel(2, 2), Observations(x)),
+        (FactorModel(2, 2, offsets="group"), Observations(gappy, groups=batches)),
+        (FactorModel(2, 1, loadings="own"), Observations(gappy, from_errors(np.full(x.shape, 0.1)))),
+    ):
+        climb(model, obs, starts=1, seed=0).mixture.impute(obs)
 
 
 def _quantify_small_plate() -> None:

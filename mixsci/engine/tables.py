@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,11 @@ def as_number(value: Any, what: str) -> float:
     if not np.isfinite(number):
         raise DataError(f"{what} must be finite; got {number}")
     return number
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number, 1 or more."""
+    return isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer() and float(value) >= 1
 
 
 def as_generator(rng: Any) -> np.random.Generator:

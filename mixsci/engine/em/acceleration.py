@@ -50,7 +50,7 @@ class Anderson:
         """The step (p,) from the newest point: to where the EM step is predicted to vanish, or a stride ahead."""
         return self._stride() if self.rising else self._target
 
-    @property
+    @cached_property
     def rising(self) -> bool:
         """Whether the predicted fixed point lies behind: EM steps grow, as where the objective leaves a saddle."""
         return self.ready and float((self._target / self.sizes) @ (self.steps[-1] / self.sizes)) <= 0

@@ -4,8 +4,9 @@
 
 The chance to be lost, b = 1 - a, is a mean over fixed draws x_m of a density q: b(theta) = mean of (1 - Omega) p / q.
 With the draws as rows of weights N / (1 - b) (1 - Omega) p / (q M) every EM step is one of this very L: it never falls,
-and the same rows give the same L. Rows of alike noise share their draws. Far from q the mean says nothing: L is then
-minus infinity, and a climb that gets there begins anew with other draws.
+and the same rows give the same L. Rows of alike noise share their draws; every such class has others, so that the
+errors of b average out over rows. Along what a box leaves free the integral is exact. Far from q the mean says nothing:
+L is then minus infinity, and a climb that gets there begins anew with other draws.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from mixsci.errors import ConvergenceWarning, DataError, name_rows
 Array = np.ndarray
 Omega = Callable[[Array], Array]
 
-#: Draws per row, and the fewest and most in all; a row with a projection of its own is a class of its own.
+#: Draws per row, and the fewest and most in all; a row with a projection of its own is a class of its own, and has as
+#: many as the last at least.
 _DRAWS_PER_ROW, _FEWEST_DRAWS, _MOST_DRAWS, _DRAWS_ALONE = 32, 1 << 17, 1 << 21, 256
 #: On the way to where a climb begins, fewer do: one in so many.
 _ROUGH = 8
@@ -253,7 +255,7 @@ def _cycled(classes: Array, fewer: int) -> Array:
     rows = np.bincount(classes)
     alone = len(rows) == len(classes) and len(rows) > _CLASSES
     each = np.maximum(_DRAWS_PER_ROW * rows, _FEWEST_DRAWS // len(rows)) / fewer
-    wanted = _DRAWS_ALONE if alone else np.minimum(each, max(_MOST_DRAWS // len(rows), 2))
+    wanted = np.maximum(each, _DRAWS_ALONE) if alone else np.minimum(each, max(_MOST_DRAWS // len(rows), 2))
     counts = np.broadcast_to(2 ** np.ceil(np.log2(wanted)).astype(int), rows.shape)
     order = np.argsort(classes, kind="stable")
     ends = np.cumsum(rows)
@@ -306,8 +308,7 @@ def _roots(covariances: Array, order: list[int]) -> Array:
 def _even(m: int, d: int) -> Array:
     """(m, d) points spread evenly over the open unit cube, the same every time (Sobol, moved by one random vector).
 
-    So is every stretch of a power of two of them, by points of its own: were they the same in every class, so would be
-    its error, and rows with a class each would add it up where they average it out.
+    Any stretch of them is even too, by points of its own: were the same used for every class, all would err alike.
     """
     shift = np.random.default_rng(_SEED).random(d)
     points = qmc.Sobol(d, scramble=False).random_base2((m - 1).bit_length())[:m]

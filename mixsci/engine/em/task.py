@@ -177,9 +177,11 @@ class Task:
         history: list[float],
         memory: Memory | None,
         act: Any,
+        *,
+        model: Any = None,
     ) -> Ended:
         states: Iterator[State] = climb(
-            self.model, obs, mixture, accelerate=self.accelerate, workers=self.workers, memory=memory
+            model or self.model, obs, mixture, accelerate=self.accelerate, workers=self.workers, memory=memory
         )
         states = record(states, history)
         states = progress(states, "fitting") if self.show else states

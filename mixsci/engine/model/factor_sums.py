@@ -125,12 +125,12 @@ def factor_stats(mixture: FactorMixture, block: Observations) -> FactorStats:
     np.add.at(counts, codes, weights[:, None] * r)
     parts = [_of_analyser(mixture, k, view, one, codes) for k, (view, one) in enumerate(found)]
     regressions, blurred = tuple(one for one, _ in parts), tuple(two for _, two in parts)
-    seen = _sums((view.values.share > 0).astype(float), weights[:, None])[:, 0]
+    precise = np.asarray(sum(one.one.sum(axis=0) for one in regressions))
+    seen = _sums((view.values.share > 0).astype(float), weights[:, None])[:, 0] if block.has_noise else precise
     return FactorStats(
         counts=counts[:-1] if mixture.n_groups else counts[0],
         **(_own_moments(found, weights, r) if mixture.own else {"means": first.means, "squares": first.squares}),
-        regressions=regressions, blurred=blurred if block.has_noise else (), seen=seen,
-        hidden=seen - sum(one.one.sum(axis=0) for one in regressions),
+        regressions=regressions, blurred=blurred if block.has_noise else (), seen=seen, hidden=seen - precise,
         log_likelihood=float(weights @ first.log_density), entropy=_entropy(weights, r), n_rows=len(block),
         row_weight=float(weights.sum()), failures=np.zeros(mixture.n_components, dtype=np.int64),
     )  # fmt: skip

@@ -2,8 +2,8 @@
 
 With priors the loadings of a variable, in units of its uniqueness, are normal about zero with one covariance for all
 variables, which is learnt. They are integrated over, not maximised: variables with few values keep uncertain loadings
-and say less. The objective is then a bound on the log evidence (variational EM; Bishop 1999 for one analyser, Ghahramani
-& Beal 2000 for mixtures); without priors it is the log-likelihood.
+and say less. The objective is then a bound on the log evidence (variational EM; Bishop 1999 for one analyser,
+Ghahramani & Beal 2000 for mixtures); without priors it is the log-likelihood.
 """
 
 from __future__ import annotations
@@ -14,30 +14,32 @@ from typing import Any, Literal
 import numpy as np
 
 from mixsci.engine.execution import one_blas_thread
-from mixsci.engine.factor_mixture import FactorMixture, unpacked
+from mixsci.engine.factor_mixture import FactorMixture
+from mixsci.engine.kernels.information import unpacked
+from mixsci.engine.model import factor_priors as priors
 from mixsci.engine.model.covariances import Families, Full, raise_eigenvalues
+from mixsci.engine.model.factor_frame import centred, in_frame, moved, symmetric, total_covariance
 from mixsci.engine.model.factor_regression import Coefficients, regress
 from mixsci.engine.model.factor_sums import FactorStats
-from mixsci.engine.model.model import _choice, _whole
+from mixsci.engine.model.model import choice
 from mixsci.engine.model.weights import WEIGHTS
+from mixsci.engine.tables import as_number, is_whole
 from mixsci.errors import DataError
 
 Array = np.ndarray
 
-#: Pseudo-rows of a uniqueness, around half of the variable's variance; and of a free covariance of factors, plus q.
-_PSEUDO_ROWS, _HALF, _OWN_ROWS = 2.0, 0.5, 2.0
-#: Precision of a shift in units of 1 / uniqueness: as if it had been seen so many times to be zero.
-_SHIFT_ROWS = 2.0
 #: Without priors a uniqueness keeps this share of the variance of its variable: the likelihood has no end.
 _LEAST_SHARE = 1e-6
 #: Least variance of a factor within components, where it is one over all; rounding keeps above `_NOTHING`.
 _LEAST_SPREAD, _NOTHING = 1e-4, 1e-10
-#: Pseudo-variables of the scale of own loadings, and the squared loading, in units of the uniqueness, they speak for.
-_SCALE_ROWS, _SCALE = 1.0, 0.01
 _FEWEST_ROWS = 1e-8
+_CHOICES = {
+    "loadings": ("common", "own"), "covariance": ("tied", "full"), "offsets": (None, "group"),
+    "prior": (True, None, False),
+}  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FactorModel:
     """What is assumed of a mixture in few factors behind many variables; gaps and noise per value are exact.
 
@@ -50,14 +52,22 @@ class FactorModel:
         offsets: None or "group": every group shifts every variable by an amount of its own.
         prior: True, weakly informative priors that know no units; None, maximum likelihood.
         floor: least uniqueness, a share of the variance of its variable.
+        variances: (D,) of the variables, for floor and priors; None = as the rows have them.
 
     Raises:
         DataError: choices that exclude each other.
 
     Example:
-        >>> import mixsci as mx
-        >>> mx.FactorModel(n_components=3, n_factors=2).n_free(20)
-        85
+        >>> import numpy as np, mixsci as mx
+        >>> model = mx.FactorModel(n_components=3, n_factors=2)
+        >>> model, model.n_free(20)
+        (FactorModel(3 components, 2 common factors, tied), 85)
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(100, 1)) * np.linspace(1, 2, 20) + 0.1 * rng.normal(size=(100, 20))
+        >>> x[rng.random(x.shape) < 0.5] = np.nan
+        >>> filled, sd = mx.fit(mx.FactorModel(1, 1), x, rng=0).impute(x)
+        >>> bool(np.isfinite(filled).all())
+        True
     """
 
     n_components: int = 1
@@ -67,37 +77,34 @@ class FactorModel:
     weights: Any = "free"
     offsets: Literal["group"] | None = None
     prior: bool | None = True
-    floor: float = 0.05
+    floor: float = 0.005
     variances: Any = None
 
     def __post_init__(self) -> None:
         for name in ("n_components", "n_factors"):
-            if not _whole(getattr(self, name)):
+            if not is_whole(getattr(self, name)):
                 raise DataError(f"{name} must be a whole number, 1 or more; got {getattr(self, name)!r}")
             object.__setattr__(self, name, int(getattr(self, name)))
         for name, names in _CHOICES.items():
-            if getattr(self, name) not in names:
+            if not any(getattr(self, name) is each or getattr(self, name) == each for each in names):
                 raise DataError(f"{name} must be one of {', '.join(map(repr, names))}; got {getattr(self, name)!r}")
-        object.__setattr__(self, "weights", _choice("weights", self.weights, WEIGHTS))
+        object.__setattr__(self, "weights", choice("weights", self.weights, WEIGHTS))
         if self.weights.linked:
-            raise DataError("a mixture of factors has free weights: linked ones go with mixsci.Model")
+            raise DataError("a mixture of factors has free weights; got a law: laws of weights go with mixsci.Model")
+        self.weights.start(self.n_components, 1)
         if self.own and self.offsets is not None:
-            raise DataError('offsets go with common loadings: components of their own cannot share a shift, use "common"')
-        if not 0 <= float(self.floor) < 1:
+            raise DataError('offsets go with common loadings; got own ones: use loadings="common"')
+        if not 0 <= as_number(self.floor, "floor") < 1:
             raise DataError(f"floor must be a share of the variance, in [0, 1); got {self.floor}")
 
     def __repr__(self) -> str:
-        return f"FactorModel({self.n_components} components, {self.n_factors} {self.loadings} factors, {self.covariance})"
+        parts = (f"{self.n_components} components", f"{self.n_factors} {self.loadings} factors")
+        return f"FactorModel({', '.join(parts if self.own else (*parts, self.covariance))})"
 
     @property
     def own(self) -> bool:
         """Whether every component has loadings of its own."""
         return self.loadings == "own"
-
-    @property
-    def analysers(self) -> int:
-        """Number of analysers: 1, or one for each component."""
-        return self.n_components if self.own else 1
 
     @property
     def pseudo_is_set(self) -> bool:
@@ -117,6 +124,8 @@ class FactorModel:
         """(D,) least uniquenesses."""
         return np.asarray(max(self.floor, _LEAST_SHARE) * self.variances)
 
+    # The M-step
+
     def maximise(self, mixture: FactorMixture, stats: FactorStats) -> FactorMixture:
         """M-step: a mixture of greater expected log-likelihood (and prior) given `stats` of `mixture`."""
         with one_blas_thread():
@@ -126,7 +135,7 @@ class FactorModel:
         """New weights, and of common loadings new means and covariances of the factors.
 
         Args:
-            counts: (G, K). firsts: (K, q) and squares: (K, q(q+1)/2) sums of r E v and r E v v'.
+            mixture: as it was. counts: (G, K). firsts: (K, q) and squares: (K, q(q+1)/2) sums of r E v and r E v v'.
         """
         weights, _ = self.weights.maximise(counts, np.atleast_2d(mixture.weights), None, self.mask("weights"))
         changes: dict[str, Any] = {"weights": weights if mixture.n_groups else weights[0]}
@@ -137,129 +146,108 @@ class FactorModel:
             alive = np.maximum(rows, _FEWEST_ROWS)
             means = np.where((rows > _FEWEST_ROWS)[:, None], firsts / alive[:, None], mixture.means)
             scatter = unpacked(squares, self.n_factors) - rows[:, None, None] * means[:, :, None] * means[:, None]
-            changes |= {"means": means, "covariances": self._spread(mixture.covariances, scatter, rows)}
+            changes |= {"means": means, "covariances": self._spread(mixture.covariances, symmetric(scatter), rows)}
         return mixture.evolve(**changes)
 
     def _spread(self, current: Array, scatter: Array, rows: Array) -> Array:
-        """Covariances (K, q, q) of the factors; free ones are drawn towards their mean by a few pseudo-rows.
-
-        The log prior is -v/2 (K log det mean_k S_k - sum_k log det S_k): it knows no frame. Its first term is bounded
-        below by its tangent, and what is left is maximised in closed form, v S M^-1 S + (N_k - v) S = scatter_k.
-        """
-        k, q = len(rows), self.n_factors
-        scatter = _symmetric(scatter)
+        """Covariances (K, q, q) of the factors; free ones are drawn towards their mean where there are priors."""
         # A floor that the last covariances keep: no step can lose by it.
-        floor = np.full(k, np.clip(np.linalg.eigvalsh(current).min(), _NOTHING, _LEAST_SPREAD))
-        if self.covariance == "tied" or k == 1:
+        floor = np.full(len(rows), np.clip(np.linalg.eigvalsh(current).min(), _NOTHING, _LEAST_SPREAD))
+        if self.covariance == "tied" or len(rows) == 1:
             pooled = scatter.sum(axis=0) / max(float(rows.sum()), _FEWEST_ROWS)
             return np.broadcast_to(raise_eigenvalues(pooled[None], floor[:1]), current.shape).copy()
-        if not self.prior:
-            free = scatter / np.maximum(rows, _FEWEST_ROWS)[:, None, None]
-            return np.where((rows > _FEWEST_ROWS)[:, None, None], raise_eigenvalues(free, floor), current)
-        pseudo, root = q + _OWN_ROWS, np.linalg.cholesky(current.mean(axis=0))
-        inside = np.linalg.solve(root, np.linalg.solve(root, scatter).transpose(0, 2, 1))
-        values, vectors = np.linalg.eigh((inside + inside.transpose(0, 2, 1)) / 2)
-        lack = pseudo - rows[:, None]
-        # The positive root, written so that nothing cancels where rows are many.
-        size = np.sqrt(lack**2 + 4.0 * pseudo * np.maximum(values, 0.0))
-        sizes = np.where(lack > 0, (lack + size) / (2.0 * pseudo), 2.0 * np.maximum(values, 0.0) / (size - lack))
-        turned = root @ vectors
-        return raise_eigenvalues(_symmetric((turned * sizes[:, None, :]) @ turned.transpose(0, 2, 1)), floor)
+        if self.prior:
+            return priors.best_covariances(current, scatter, rows, floor)
+        free = scatter / np.maximum(rows, _FEWEST_ROWS)[:, None, None]
+        return np.where((rows > _FEWEST_ROWS)[:, None, None], raise_eigenvalues(free, floor), current)
 
     def _variables(self, mixture: FactorMixture, stats: FactorStats) -> FactorMixture:
         """New loadings, intercepts, shifts and uniquenesses; then the frame of the factors is set anew."""
-        shift_rows = _SHIFT_ROWS if self.prior else 0.0
+        scales = [None] * len(stats.regressions) if mixture.scale is None else mixture.scale
         found = [
-            regress(
-                sums, None if mixture.scale is None else mixture.scale[c], mixture.shifts, mixture.loadings.shape[-2:],
-                shift_rows,
-            )
-            for c, sums in enumerate(stats.regressions)
-        ]  # fmt: skip
-        psi = self._uniquenesses(mixture, stats, found, shift_rows)
-        # What is known of loadings is kept as it is, measured in the new uniquenesses where noise made them differ.
-        ratio = mixture.uniquenesses / psi if stats.blurred else np.ones(len(psi))
-        doubt = scale = None
-        if self.prior:
-            doubt = np.array([each.doubt * ratio[:, None] for each in found])
-            seen = [
-                (each.loadings / psi[:, None]).T @ each.loadings + unpacked(part, self.n_factors).sum(axis=0)
-                for each, part in zip(found, doubt, strict=True)
-            ]
-            scale = (np.array(seen) + self._least_scale * np.eye(self.n_factors)) / (len(psi) + self._scale_rows)
-        stacked = lambda name: np.array([getattr(each, name) for each in found])  # noqa: E731 (one for each analyser)
-        level = np.atleast_2d(mixture.intercept) + stacked("intercept")
+            regress(sums, scale, mixture.shifts, self._shift_rows)
+            for sums, scale in zip(stats.regressions, scales, strict=True)
+        ]
+        psi = self._uniquenesses(mixture, stats, found)
+        loadings, change = (np.array([getattr(each, name) for each in found]) for name in ("loadings", "intercept"))
+        level = np.atleast_2d(mixture.intercept) + change
         new = mixture.evolve(
-            loadings=stacked("loadings") if self.own else found[0].loadings,
-            intercept=level if self.own else level[0],
-            shifts=None if mixture.shifts is None else found[0].shifts,
-            uniquenesses=psi, doubt=doubt, scale=scale,
+            loadings=loadings if self.own else loadings[0], intercept=level if self.own else level[0],
+            shifts=found[0].shifts, uniquenesses=psi, **self._known(mixture, stats, found, psi),
         )  # fmt: skip
         if self.own:
             return new
-        return in_frame(_centred(new, stats) if self.prior else recentred(new))
+        return in_frame(centred(new, stats) if self.prior else moved(new, total_covariance(new)[0]))
 
     @property
-    def _scale_rows(self) -> float:
-        """Pseudo-variables of the prior of the scale of loadings: factors of their own that nothing needs come to rest.
+    def _shift_rows(self) -> float:
+        return priors.SHIFT_ROWS if self.prior else 0.0
 
-        Common factors have no frame that such a prior could know, and need none.
-        """
-        return _SCALE_ROWS if self.own else 0.0
+    def _known(
+        self, mixture: FactorMixture, stats: FactorStats, found: list[Coefficients], psi: Array
+    ) -> dict[str, Array]:
+        """What is known of the loadings and the scale of all, where there are priors."""
+        if not self.prior:
+            return {}
+        # It is kept as it is, measured in the new uniquenesses where noise made them differ.
+        ratio = mixture.uniquenesses / psi if stats.blurred else np.ones(len(psi))
+        doubt = np.array([each.doubt * ratio[:, None] for each in found])
+        scales = [
+            priors.best_scale(each.loadings, part, psi, own=self.own) for each, part in zip(found, doubt, strict=True)
+        ]
+        return {"doubt": doubt, "scale": np.array(scales)}
 
-    @property
-    def _least_scale(self) -> float:
-        return _SCALE_ROWS * _SCALE if self.own else 0.0
-
-    def _uniquenesses(
-        self, mixture: FactorMixture, stats: FactorStats, found: list[Coefficients], shift_rows: float
-    ) -> Array:
+    def _uniquenesses(self, mixture: FactorMixture, stats: FactorStats, found: list[Coefficients]) -> Array:
         """(D,) what the factors leave, given the new loadings; what noise hides of it is expected (EM on e)."""
         sums = stats.blurred or stats.regressions
-        left = sum(each.left(part) for each, part in zip(found, sums, strict=True))
-        rows = stats.seen
+        left, rows = sum(each.left(part) for each, part in zip(found, sums, strict=True)), stats.seen
         total = left + stats.hidden * mixture.uniquenesses
         if self.prior:
-            assert mixture.scale is not None
-            precision = np.linalg.inv(mixture.scale)
-            total = total + sum(
-                np.einsum("di,ij,dj->d", each.loadings, precision[c], each.loadings) for c, each in enumerate(found)
-            )
-            if mixture.shifts is not None:
-                total = total + shift_rows * (found[0].shifts ** 2).sum(axis=0)
-            total, rows = total + _PSEUDO_ROWS * _HALF * self.variances, rows + _PSEUDO_ROWS
-            if stats.blurred:
-                # Here what is known of loadings stays as it is while the uniqueness moves.
-                known = sum(each.spread(part) + each.pull(precision[c]) for c, (each, part) in enumerate(zip(found, sums, strict=True)))  # noqa: E501
-                total, rows = total + mixture.uniquenesses * known, rows + self.analysers * self.n_factors
+            more, pseudo = self._from_priors(mixture, found, stats)
+            total, rows = total + more, rows + pseudo
         return np.maximum(total / np.maximum(rows, _FEWEST_ROWS), self.floors)
+
+    def _from_priors(
+        self, mixture: FactorMixture, found: list[Coefficients], stats: FactorStats
+    ) -> tuple[Array, float]:
+        """(D,) sums of squares that priors add to what is left of each variable, and their pseudo-rows."""
+        precisions, rows = np.linalg.inv(mixture.scale), priors.PSEUDO_ROWS
+        total = (
+            priors.PSEUDO_ROWS * priors.typical_share(mixture.uniquenesses, self.variances) * np.asarray(self.variances)
+        )
+        for each, precision in zip(found, precisions, strict=True):
+            total = total + (each.loadings @ precision * each.loadings).sum(axis=1)
+        if found[0].shifts is not None:
+            total = total + priors.SHIFT_ROWS * (found[0].shifts ** 2).sum(axis=0)
+        # With noise, what is known of loadings stays as it is while the uniqueness moves.
+        for each, part, precision in zip(found, stats.blurred, precisions, strict=bool(stats.blurred)):
+            total = total + mixture.uniquenesses * (each.spread(part) + each.pull(precision))
+            rows += self.n_factors
+        return total, rows
 
     def log_prior(self, mixture: FactorMixture) -> float:
         """What priors add to the objective: minus what is spent on loadings, uniquenesses, shifts and covariances."""
         total = float(self.weights.log_prior(np.atleast_2d(mixture.weights)))
         if not self.prior:
             return total
+        total += priors.of_uniquenesses(mixture.uniquenesses, self.variances)
         if not self.own and self.covariance == "full" and self.n_components > 1:
-            each, whole = np.linalg.slogdet(mixture.covariances)[1], np.linalg.slogdet(mixture.covariances.mean(axis=0))[1]
-            total += 0.5 * (self.n_factors + _OWN_ROWS) * float((each - whole).sum())
-        psi = mixture.uniquenesses
-        total -= 0.5 * _PSEUDO_ROWS * float((np.log(psi / self.variances) + _HALF * self.variances / psi).sum())
+            total += priors.of_covariances(mixture.covariances)
         if mixture.shifts is not None:
-            total -= 0.5 * _SHIFT_ROWS * float((mixture.shifts**2 / psi).sum())
+            total += priors.of_shifts(mixture.shifts, mixture.uniquenesses)
         if mixture.scale is not None and self.own:
-            traces = np.trace(np.linalg.inv(mixture.scale), axis1=1, axis2=2)
-            total -= 0.5 * float((self._scale_rows * np.linalg.slogdet(mixture.scale)[1] + self._least_scale * traces).sum())
-        return total - (0.0 if mixture.doubt is None else _cost_of_loadings(mixture))
+            total += priors.of_scales(mixture.scale)
+        return total - (0.0 if mixture.doubt is None else priors.cost_of_loadings(mixture))
 
     def n_free(self, n_variables: int, n_groups: int = 0) -> int:
         """Number of free parameters with D variables and G groups, what only turns the frame left out."""
-        k, q, groups = self.n_components, self.n_factors, max(n_groups, 1)
-        total = int(self.weights.n_free(k, groups, self.mask("weights"))) + n_variables
+        k, q, d, groups = self.n_components, self.n_factors, n_variables, max(n_groups, 1)
+        total = int(self.weights.n_free(k, groups, self.mask("weights"))) + d
         if self.own:
-            return total + k * (n_variables * (q + 1) - q * (q - 1) // 2)
-        shifts = (groups - 1) * n_variables if self.offsets else 0
-        square = q * (q + 1) // 2
-        return total + n_variables * (q + 1) + shifts + k * q + square * (k if self.covariance == "full" else 1) - q * (q + 1)
+            return total + k * (d * (q + 1) - q * (q - 1) // 2)
+        spreads = (k if self.covariance == "full" else 1) * q * (q + 1) // 2
+        shifts = (groups - 1) * d if self.offsets else 0
+        return total + d * (q + 1) + shifts + k * q + spreads - q * (q + 1)
 
     # The coordinates in which a fit is accelerated: what is known of loadings stays that of the last EM step
 
@@ -269,9 +257,8 @@ class FactorModel:
 
     def unpack(self, vector: Array, like: FactorMixture) -> FactorMixture:
         """The mixture with these free numbers, brought back to the floors."""
-        parts = self._parts(like)
-        pieces = np.split(vector, np.cumsum([part.size for part in parts])[:-1])
-        weights, means, covariances, loadings, intercept, shifts, log_psi = pieces
+        sizes = [part.size for part in self._parts(like)]
+        weights, means, covariances, loadings, intercept, shifts, log_psi = np.split(vector, np.cumsum(sizes)[:-1])
         found, _ = self.weights.unpack(weights, np.atleast_2d(like.weights), None, self.mask("weights"))
         changes: dict[str, Any] = {
             "weights": found if like.weights.ndim == 2 else found[0],
@@ -289,20 +276,17 @@ class FactorModel:
     def sizes(self, mixture: FactorMixture) -> Array:
         """For every number of `pack` the size of a step that matters, about its standard error times sqrt(rows)."""
         weights, pooled = np.atleast_2d(mixture.weights), np.maximum(mixture.pooled_weights, 1e-6)
-        sd, q = np.sqrt(mixture.uniquenesses), self.n_factors
-        share = np.sqrt(pooled)[:, None] if self.own else np.ones((1, 1))
-        own = np.empty(0)
-        spread = own
+        sd, share = np.sqrt(mixture.uniquenesses), np.sqrt(pooled)[:, None] if self.own else np.ones((1, 1))
+        means = spread = groups = np.empty(0)
         if not self.own:
-            own = np.repeat(1.0 / np.sqrt(pooled), q)
+            means = np.repeat(1.0 / np.sqrt(pooled), self.n_factors)
             spread = self._structure.spread(mixture.covariances, pooled)
-        groups = np.empty(0)
         if mixture.shifts is not None:
             groups = np.tile(sd, mixture.n_groups) * np.sqrt(mixture.n_groups)
         level = (sd / share).ravel()
         return np.concatenate([
-            self.weights.spread(weights, self.mask("weights")), own, spread, np.repeat(level, q), level, groups,
-            np.full(len(sd), np.sqrt(2.0)),
+            self.weights.spread(weights, self.mask("weights")), means, spread, np.repeat(level, self.n_factors), level,
+            groups, np.full(len(sd), np.sqrt(2.0)),
         ])  # fmt: skip
 
     @property
@@ -319,88 +303,3 @@ class FactorModel:
             nothing if mixture.shifts is None else mixture.shifts,
             np.log(mixture.uniquenesses),
         )  # fmt: skip
-
-
-_CHOICES = {"loadings": ("common", "own"), "covariance": ("tied", "full"), "offsets": (None, "group")}
-
-
-# The frame of the factors
-
-
-def total_covariance(mixture: FactorMixture) -> tuple[Array, Array]:
-    """Mean (q,) and covariance (q, q) of all factors."""
-    weights = mixture.pooled_weights
-    mean = weights @ mixture.means
-    apart = mixture.means - mean
-    return mean, np.einsum("k,kij->ij", weights, mixture.covariances) + (weights[:, None] * apart).T @ apart
-
-
-def in_frame(mixture: FactorMixture, turn: Array | None = None) -> FactorMixture:
-    """The same mixture with factors of total covariance one, perhaps turned: the loadings take the change."""
-    _, whole = total_covariance(mixture)
-    values, vectors = np.linalg.eigh(whole)
-    root = np.sqrt(np.maximum(values, np.finfo(float).tiny))
-    forth, back = (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
-    if turn is not None:
-        forth, back = forth @ turn, turn.T @ back
-    changes = {
-        "loadings": mixture.loadings @ forth,
-        "means": mixture.means @ back.T,
-        "covariances": _symmetric(back @ mixture.covariances @ back.T),
-    }
-    if mixture.doubt is not None:
-        a, b = np.tril_indices(len(values))
-        changes["doubt"] = (forth.T @ unpacked(mixture.doubt, len(values)) @ forth)[..., a, b]
-        changes["scale"] = _symmetric(forth.T @ mixture.scale @ forth)
-    return mixture.evolve(**changes)
-
-
-def recentred(mixture: FactorMixture, by: Array | None = None) -> FactorMixture:
-    """The same mixture with factors of mean zero (or moved by -`by`): the intercept takes the change."""
-    mean = total_covariance(mixture)[0] if by is None else by
-    return mixture.evolve(means=mixture.means - mean, intercept=mixture.intercept + mixture.loadings @ mean)
-
-
-def _centred(mixture: FactorMixture, stats: FactorStats) -> FactorMixture:
-    """The mixture with its factors moved to where uncertain loadings do least harm: the bound rises."""
-    (sums,) = stats.regressions
-    doubt, rows, along = unpacked(mixture.doubt[0], mixture.n_dims), sums.one.sum(axis=0), sums.v.sum(axis=0)
-    whole = np.einsum("d,dij->ij", rows, doubt)
-    pull = np.einsum("dij,dj->i", doubt, along)
-    return recentred(mixture, np.linalg.lstsq(whole, pull, rcond=None)[0])
-
-
-def principal(mixture: FactorMixture) -> FactorMixture:
-    """The mixture as users get it: what is uncertain of loadings left out, factors of mean zero and covariance one.
-
-    Factors come in the order of what they explain, each turned so that most of its loadings are positive; the shifts
-    of groups have mean zero over rows.
-    """
-    plain = mixture.evolve(doubt=None, scale=None)
-    if plain.shifts is not None:
-        rows = np.ones(plain.n_groups) if plain.group_rows is None else plain.group_rows
-        level = rows @ plain.shifts / rows.sum()
-        plain = plain.evolve(shifts=plain.shifts - level, intercept=plain.intercept + level)
-    if plain.own:
-        return plain
-    plain = in_frame(recentred(plain))
-    says = (plain.loadings / plain.uniquenesses[:, None]).T @ plain.loadings
-    turn = np.linalg.eigh(says)[1][:, ::-1]
-    sign = np.where((plain.loadings @ turn / np.sqrt(plain.uniquenesses)[:, None]).sum(axis=0) < 0, -1.0, 1.0)
-    return in_frame(plain, turn * sign)
-
-
-def _cost_of_loadings(mixture: FactorMixture) -> float:
-    """Divergence of what is known of the loadings from their prior, nats."""
-    q, psi, total = mixture.n_dims, mixture.uniquenesses[:, None], 0.0
-    many = mixture.loadings if mixture.own else mixture.loadings[None]
-    for loadings, doubt, scale in zip(many, mixture.doubt, mixture.scale, strict=True):
-        precision, known = np.linalg.inv(scale), unpacked(doubt, q)
-        pull = (loadings @ precision * loadings / psi).sum() + np.einsum("ij,dij->", precision, known)
-        spent = len(known) * np.linalg.slogdet(scale)[1] - np.linalg.slogdet(known)[1].sum()
-        total += 0.5 * float(pull + spent - q * len(known))
-    return total
-
-
-def _symmetric(matrices: Array) -> Array:
-    return np.asarray((matrices + np.swapaxes(matrices, -1, -2)) / 2)

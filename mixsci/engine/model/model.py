@@ -18,6 +18,7 @@ from mixsci.engine.model.means import MEANS, Ladder, Offsets
 from mixsci.engine.model.priors import Dirichlet, Pseudo, no_prior
 from mixsci.engine.model.statistics import Stats, moments
 from mixsci.engine.model.weights import WEIGHTS, Free
+from mixsci.engine.tables import is_whole
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -78,12 +79,12 @@ class Model:
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (a frozen dataclass sets itself up)
-        if not _whole(self.n_components):
+        if not is_whole(self.n_components):
             raise DataError(f"n_components must be a whole number, 1 or more; got {self.n_components!r}")
         put("n_components", int(self.n_components))
-        put("covariance", _choice("covariance", self.covariance, STRUCTURES))
-        put("weights", _choice("weights", self.weights, WEIGHTS))
-        put("means", _choice("means", self.means, MEANS))
+        put("covariance", choice("covariance", self.covariance, STRUCTURES))
+        put("weights", choice("weights", self.weights, WEIGHTS))
+        put("means", choice("means", self.means, MEANS))
         put("offsets", _offsets(self.offsets))
         put("prior", _priors(self.prior))
         if self.background is not None and not isinstance(self.background, UniformBackground):
@@ -343,7 +344,8 @@ class Model:
         return {"means": means}
 
 
-def _choice(what: str, value: Any, table: dict[str, Any]) -> Any:
+def choice(what: str, value: Any, table: dict[str, Any]) -> Any:
+    """The object that a name stands for in a table of choices; an object of such a kind stands for itself."""
     if isinstance(value, str) and value in table:
         return table[value]
     if isinstance(value, str) or not hasattr(value, "n_free"):
@@ -354,11 +356,6 @@ def _choice(what: str, value: Any, table: dict[str, Any]) -> Any:
 def _say(value: Any) -> str:
     """A value in one line: text as it is, anything else by its type."""
     return repr(value) if isinstance(value, str) else type(value).__name__
-
-
-def _whole(value: Any) -> bool:
-    """Whether it is a whole number, 1 or more."""
-    return isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer() and float(value) >= 1
 
 
 def _offsets(offsets: Any) -> Offsets | None:
