@@ -83,10 +83,7 @@ def test_clusters_are_printed_with_shares_and_markers(path):
     done = cluster(path, "-k", "3", *FAST)
     assert done.exit_code == 0, done.output
     first, head = done.stdout.splitlines()[:2]
-    assert (
-        first
-        == "cells.h5ad: 150 cells, 6 variables of X (20.7 % missing, 1 cells without a value belong to no cluster)"
-    )
+    assert first == "cells.h5ad: 150 cells, 6 variables of X (23.0 % missing, 1 without a value, in no cluster)"
     assert re.split(r" {2,}", head.strip()) == ["cluster", "share [%]", "cells", "mean probability", "marked by"]
     assert re.search(r"^0 +\d\d\.\d +\d+ +[01]\.\d{3} +marker_\d \+\d\.\d", done.stdout, re.MULTILINE)
     assert "K = 3 was the only number tried" in done.stdout
@@ -293,9 +290,15 @@ def test_other_files_of_hdf5_are_one_line(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("cluster", "t.h5ad"), ("cluster", "t.h5ad", "-k", "0"), ("cluster", "t.h5ad", "-k", "4-2"), ("cluster", "-k", "2"),
-     ("cluster", "t.h5ad", "-k", "2", "--zeros", "perhaps"), ("nonsense",)],
-)  # fmt: skip
+    [
+        ("cluster", "t.h5ad"),
+        ("cluster", "t.h5ad", "-k", "0"),
+        ("cluster", "t.h5ad", "-k", "4-2"),
+        ("cluster", "-k", "2"),
+        ("cluster", "t.h5ad", "-k", "2", "--zeros", "perhaps"),
+        ("nonsense",),
+    ],
+)
 def test_a_wrong_command_ends_with_2(arguments):
     done = run("cells", *arguments)
     assert done.exit_code == 2

@@ -17,7 +17,7 @@ from mixsci.cells.matrix import Matrix
 from mixsci.cells.results import as_storable, load
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
-from mixsci.engine.factor_mixture import FactorMixture
+from mixsci.engine.factor_mixture import FactorMixture, variances_of
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.observations import Observations
 from mixsci.engine.tables import as_generator, as_number
@@ -83,27 +83,22 @@ def held_out(
         >>> bool(found["r2"] > 0.3), bool(0.85 < found["coverage_90"] < 0.95)
         (True, True)
     """
-    share = as_number(share, "share")
-    if not 0.0 < share < 1.0:
-        raise DataError(f"share must be between 0 and 1; got {share:g}")
-    adata = written_to(adata, copy=copy)
+    adata, share = written_to(adata, copy=copy), _share(share)
     name = f"{key}_held_out" if key_added is None else key_added
     refuse_key(name)
     found, matrix, seed = load(adata, key), matrix_again(adata, key), as_generator(one_seed(rng, random_state))
-    cells = _cells(matrix, share, seed)
-    parts: Iterable[Hidden]
-    if refit:
-        parts, found = _without(found, matrix, cells, share, seed, workers)
-    else:
-        parts = _hidden(matrix, cells, share, seed)
-    told = [_foretold(found.mixture, one) for one in parts]
-    kept = {field: np.concatenate([one[field] for one in told] or [np.empty(0)]) for field in _FIELDS}
-    if not len(kept["value"]):
-        raise DataError(f"there must be a value to hide; of {int(matrix.counts.sum())} a share of {share:g} is none")
+    kept = _kept(found, matrix, share, seed, refit=refit, workers=workers)
     adata.uns[name] = as_storable(kept | _sums(kept, matrix) | {
         "names": list(matrix.names), "input": matrix.label, "share": share, "refit": bool(refit), "key": key,
     })  # fmt: skip
     return adata if copy else None
+
+
+def _share(share: Any) -> float:
+    share = as_number(share, "share")
+    if not 0.0 < share < 1.0:
+        raise DataError(f"share must be between 0 and 1; got {share:g}")
+    return share
 
 
 _FIELDS = ("cell", "variable", "value", "expected", "sd", "quantile")
@@ -127,6 +122,23 @@ class Hidden:
     def rest(self) -> Observations:
         """The cells without what is hidden."""
         return self.obs.valued(np.where(self.at, np.nan, self.obs.x))
+
+
+def _kept(
+    found: Fit, matrix: Matrix, share: float, rng: np.random.Generator, *, refit: bool, workers: Any
+) -> dict[str, Array]:
+    """A line for every hidden value."""
+    cells = _cells(matrix, share, rng)
+    parts: Iterable[Hidden]
+    if refit:
+        parts, found = _without(found, matrix, cells, share, rng, workers)
+    else:
+        parts = _hidden(matrix, cells, share, rng)
+    told = [_foretold(found.mixture, one) for one in parts]
+    kept = {field: np.concatenate([one[field] for one in told] or [np.empty(0)]) for field in _FIELDS}
+    if not len(kept["value"]):
+        raise DataError(f"there must be a value to hide; of {int(matrix.counts.sum())} a share of {share:g} is none")
+    return kept
 
 
 def _cells(matrix: Matrix, share: float, rng: np.random.Generator) -> Array:
@@ -169,10 +181,10 @@ def _foretold(mixture: Mixture, hidden: Hidden) -> dict[str, Array]:
     """A line for every hidden value: its prediction is a Gaussian for each component, mixed by what the rest says."""
     rest, (rows, columns) = hidden.rest, np.nonzero(hidden.at)
     shares = mixture.responsibilities(rest)[rows].T
-    parts = [one.impute(rest) for one in alone(mixture)]
-    means = np.array([filled[rows, columns] for filled, _ in parts])
-    noise = _noise(hidden.obs)[rows, columns]
-    variances = np.array([sd[rows, columns] ** 2 for _, sd in parts]) + noise
+    # Of whole blocks, one at a time, only what was hidden is kept.
+    parts = np.array([[of[rows, columns] for of in one.impute(rest)] for one in alone(mixture)])
+    noise = np.broadcast_to(variances_of(hidden.obs), hidden.at.shape)[rows, columns]
+    means, variances = parts[:, 0], parts[:, 1] ** 2 + noise
     value = hidden.obs.x[rows, columns]
     expected = (shares * means).sum(axis=0)
     variance = (shares * (variances + (means - expected) ** 2)).sum(axis=0)
@@ -198,11 +210,6 @@ def alone(mixture: Mixture) -> Iterator[Mixture]:
                 # A prior's scale may be one for all components.
                 changes[name] = value if value is None or len(value) == 1 else value[own]
         yield replace(mixture, **changes)
-
-
-def _noise(obs: Observations) -> Array:
-    """(b, D) variances of the errors of the values."""
-    return np.broadcast_to(np.diagonal(obs.noise.covariances(len(obs)), axis1=1, axis2=2), obs.x.shape)
 
 
 def _sums(kept: dict[str, Array], matrix: Matrix) -> dict[str, Any]:

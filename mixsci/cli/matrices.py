@@ -193,7 +193,7 @@ def described(adata: AnnData, key: str) -> str:
         said = [f"{100 * share:.1f} % missing"] if share else ["none missing"]
     said += [f"{len(entry['batches'])} batches"] if "batches" in entry else []
     empty = n - int(entry["n_seen"])
-    said += [f"{empty} cells without a value belong to no cluster"] if empty else []
+    said += [f"{empty} without a value, in no cluster"] if empty else []
     return f"{words} ({', '.join(said)})" if said else words
 
 

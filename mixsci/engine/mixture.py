@@ -88,6 +88,16 @@ class Mixture:
         return int(self.means.shape[1])
 
     @property
+    def n_variables(self) -> int:
+        """Number of columns that rows have: D, but for mixtures of factors."""
+        return self.n_dims
+
+    @property
+    def block_rows(self) -> int | None:
+        """Rows to work on at once; None = what the rows themselves say."""
+        return None
+
+    @property
     def n_groups(self) -> int:
         """Number of groups G, 0 without groups."""
         return 0 if self.group_labels is None else len(self.group_labels)
@@ -412,15 +422,14 @@ class Mixture:
         return (1.0 - here.background.weight) * tail + here.background.weight * (box if sign > 0 else 1.0 - box)
 
     def summary(self, names: Sequence[str] | None = None) -> pd.DataFrame:
-        """A table of the components: weight (pooled over groups), mean and standard deviation of every dimension."""
+        """A table of the components: weight (pooled over groups), mean and standard deviation of every variable."""
         import pandas as pd
 
-        names = [str(name) for name in names] if names is not None else [f"x{j}" for j in range(self.n_dims)]
+        names = [str(name) for name in names] if names is not None else [f"x{j}" for j in range(self.n_variables)]
+        means, spread = self.component_means(), np.sqrt(self.component_variances())
         table = {"weight": self.pooled_weights}
-        for j, name in enumerate(names):
-            table[name] = self.means[:, j]
-        for j, name in enumerate(names):
-            table[f"sd({name})"] = np.sqrt(self.covariances[:, j, j])
+        table |= {name: means[:, j] for j, name in enumerate(names)}
+        table |= {f"sd({name})": spread[:, j] for j, name in enumerate(names)}
         return pd.DataFrame(table, index=pd.RangeIndex(self.n_components, name="component"))
 
 

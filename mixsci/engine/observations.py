@@ -167,18 +167,19 @@ class Observations:
         fewest = min(max(_FEWEST_ROWS, 100 * self.width), most)
         return int(np.clip(-(-self.n_rows // _BLOCKS), fewest, most))
 
-    def row_blocks(self) -> Iterator[slice | Array]:
-        """The rows of each block: slices, or indices that sort the rows by group."""
-        for start in range(0, self.n_rows, self.block_rows):
-            rows = slice(start, start + self.block_rows)
+    def row_blocks(self, size: int | None = None) -> Iterator[slice | Array]:
+        """The rows of each block, `block_rows` or `size` of them: slices, or indices that sort the rows by group."""
+        size = size or self.block_rows
+        for start in range(0, self.n_rows, size):
+            rows = slice(start, start + size)
             yield rows if self.order is None else self.order[rows]
 
-    def blocks(self) -> Iterator[Observations]:
-        """The rows in blocks, sorted by group."""
-        if self.n_rows <= self.block_rows and self.order is None:
+    def blocks(self, size: int | None = None) -> Iterator[Observations]:
+        """The rows in blocks of `block_rows` or `size` of them, sorted by group."""
+        if self.n_rows <= (size or self.block_rows) and self.order is None:
             yield self
             return
-        for rows in self.row_blocks():
+        for rows in self.row_blocks(size):
             yield self.take(rows)
 
     def seen(self) -> Array:
@@ -212,9 +213,25 @@ class BlockSource:
 
     make: Callable[[], Iterable[Any]]
 
-    def blocks(self) -> Iterator[Observations]:
+    def blocks(self, size: int | None = None) -> Iterator[Observations]:
         for part in self.make():
-            yield from as_observations(part).blocks()
+            yield from as_observations(part).blocks(size)
+
+
+@dataclass(frozen=True, eq=False)
+class InBlocks:
+    """Rows cut into blocks of another size than theirs."""
+
+    rows: Observations | BlockSource
+    size: int
+
+    def blocks(self) -> Iterator[Observations]:
+        return self.rows.blocks(self.size)
+
+
+def in_blocks(source: Any, size: int | None) -> Any:
+    """A source whose blocks have so many rows, where they can be cut anew; else as it is."""
+    return source if size is None or not isinstance(source, Observations | BlockSource) else InBlocks(source, size)
 
 
 def from_blocks(make: Callable[[], Iterable[Any]]) -> BlockSource:

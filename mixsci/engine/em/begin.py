@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
 
 from mixsci.engine.execution import Run, Workers, map_runs
+from mixsci.engine.em.factor_begin import columns_of, complete_factors, lacks_factors
+from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.model.priors import no_prior
 from mixsci.engine.observations import Observations
@@ -22,16 +26,41 @@ Labels = tuple[Hashable, ...] | None
 _LEAST_SPREAD = 1e-6
 
 
-def begin_at(model: Model, start: Mixture, obs: Any) -> Mixture:
-    """The start, complete for this model and these rows; as it is where nothing is lacking.
+@singledispatch
+def ready(model: Model, start: Any, obs: Any, workers: Workers = None) -> tuple[Model, Mixture]:
+    """Model and start, complete for these rows."""
+    labels = labels_of(obs, workers)
+    check_start(model, start, obs, labels)
+    return model, complete(model, start, labels)
+
+
+@singledispatch
+def ready_for_step(model: Model, start: Any, obs: Any, workers: Workers = None) -> tuple[Model, Mixture]:
+    """Model and start, complete for these rows; as they are where nothing is lacking.
 
     Cheap enough for every step: a source of blocks is not asked for its groups.
     """
     labels = obs.group_labels if isinstance(obs, Observations) else start.group_labels
     if start.n_components == model.n_components and not _lacks(model, start, labels):
-        return start
+        return model, start
     check_start(model, start, obs, labels)
-    return complete(model, start, labels)
+    return model, complete(model, start, labels)
+
+
+@ready.register
+def _(model: FactorModel, start: Any, obs: Any, workers: Workers = None) -> tuple[FactorModel, FactorMixture]:
+    columns, labels = columns_of(obs, workers), labels_of(obs, workers)
+    if model.variances is None:
+        columns.refuse_poor()
+        model = model.resolve(columns.variances)
+    return model, complete_factors(model, start, columns, labels)
+
+
+@ready_for_step.register
+def _(model: FactorModel, start: Any, obs: Any, workers: Workers = None) -> tuple[FactorModel, FactorMixture]:
+    labels = obs.group_labels if isinstance(obs, Observations) else getattr(start, "group_labels", None)
+    found = ready(model, start, obs, workers) if lacks_factors(model, start, labels) else (model, start)
+    return found[0], found[1]
 
 
 @dataclass(frozen=True)

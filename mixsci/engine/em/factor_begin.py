@@ -110,6 +110,20 @@ def complete_factors(model: FactorModel, start: Any, columns: Columns, labels: L
     return certain(model, _allowed(model, whole), columns)
 
 
+def lacks_factors(model: FactorModel, start: Any, labels: Labels) -> bool:
+    """Whether a step from this start would miss something."""
+    if not isinstance(start, FactorMixture) or model.variances is None or start.open:
+        return True
+    return bool(
+        (start.n_components, start.n_dims) != (model.n_components, model.n_factors)
+        or start.n_variables != len(model.variances)
+        or bool(labels) != bool(start.n_groups)
+        or (start.shifts is None) != (model.offsets is None)
+        or (start.doubt is None) == bool(model.prior)
+        or _allowed(model, start) is not start
+    )
+
+
 def _allowed(model: FactorModel, mixture: FactorMixture) -> FactorMixture:
     """The mixture with the loadings and covariances that the model allows; as it is where it has them."""
     spreads = mixture.covariances

@@ -23,10 +23,12 @@ from mixsci.errors import DataError
 _SAMPLE_VALUES, _FEWEST_ROWS, _MOST_ROWS = 4_000_000, 1000, 20_000
 #: Passes and tolerance of the analyser of all rows, and of own loadings before any is left out.
 _PILOT, _PILOT_TOL, _OWN = 60, 1e-4, 5
-#: Rounds of climbs: the starts that take part, passes and tolerance of each.
-_ROUNDS = ((6, 8, 1e-3), (2, 200, 1e-4))
-#: Seeds for each start that was asked for: with k-means and without.
-_SEEDS = 2
+#: Rounds of climbs: the starts that take part at least and at most, passes and tolerance of each.
+_ROUNDS = ((6, 30, 12, 1e-3), (2, 6, 200, 1e-4))
+#: Values of the sample times starts in a round, and rows times components times seeds: the more the smaller they are.
+_CLIMBED_VALUES, _SEEDED_ROWS = 600_000, 200_000
+#: Seeds for each start that was asked for, at least and at most; every other one with k-means.
+_SEEDS = (2, 20)
 #: Starts that come closer per row than this, nats, are one.
 _SAME = 1e-4
 #: A component with fewer expected rows than this has lost them all.
@@ -84,10 +86,12 @@ class FactorTask(Task):
         pilot = self._pilot(rng)
         if self.model.n_components == 1:
             return complete_factors(self.model, pilot, self.columns, self.labels), ()
-        found = self._starts(pilot, rng, _SEEDS * starts)
+        seeds = int(np.clip(_SEEDED_ROWS // (len(self.rows) * self.model.n_components), *_SEEDS))
+        found = self._starts(pilot, rng, (_SEEDS[0] if self.model.own else seeds) * starts)
         reached = tuple(objective for _, objective in found)
-        for taking_part, passes, tol in _ROUNDS:
-            found = [self._climbed(mixture, tol, passes) for mixture, _ in _distinct(found, self._same)[:taking_part]]
+        for fewest, most, passes, tol in _ROUNDS:
+            part = int(np.clip(_CLIMBED_VALUES // self.rows.x.size, fewest, most))
+            found = [self._climbed(mixture, tol, passes) for mixture, _ in _distinct(found, self._same)[:part]]
         return max(found, key=lambda each: each[1])[0], reached
 
     @property

@@ -70,7 +70,9 @@ def fit(
     _check_settings(tol, max_iter, starts)
     if split_and_merge:
         require_free(model)
-    task = TASKS[type(model)](model, obs, start, tol=tol, max_iter=max_iter, accelerate=accelerate, workers=workers, show=progress)
+    task = _task_of(model)(
+        model, obs, start, tol=tol, max_iter=max_iter, accelerate=accelerate, workers=workers, show=progress
+    )
     saved = None if checkpoint is None else Checkpoint(checkpoint)
     found = _carry_out(task, int(starts or (10 if start is None else 1)), rng, saved, improve=split_and_merge)
     if not found.converged and found.outcome is not Outcome.INTERRUPTED:
@@ -80,6 +82,13 @@ def fit(
 
 #: How a fit of each kind of model begins and ends.
 TASKS: dict[type, type[Task]] = {Model: Task, FactorModel: FactorTask}
+
+
+def _task_of(model: Any) -> type[Task]:
+    for kind, task in TASKS.items():
+        if isinstance(model, kind):
+            return task
+    raise DataError(f"model must be a Model or a FactorModel; got {type(model).__name__}")
 
 
 def _carry_out(task: Task, starts: int, rng: Any, saved: Checkpoint | None, *, improve: bool) -> Fit:

@@ -60,10 +60,11 @@ class Fit:
 
     def __getattr__(self, name: str) -> Any:
         # Only what a mixture offers is handed on; copying and pickling look for other names before `mixture` is there.
-        offered = hasattr(Mixture, name) or name in Mixture.__dataclass_fields__
-        if name.startswith("_") or not offered or "mixture" not in self.__dict__:
+        mixture = self.__dict__.get("mixture")
+        offered = hasattr(type(mixture), name) or name in getattr(mixture, "__dataclass_fields__", ())
+        if name.startswith("_") or mixture is None or not offered:
             raise AttributeError(f"a Fit has no attribute {name!r}")
-        return getattr(self.mixture, name)
+        return getattr(mixture, name)
 
     @property
     def objective(self) -> float:
@@ -121,7 +122,7 @@ class Fit:
 
     @property
     def _latent_names(self) -> tuple[str, ...] | None:
-        return self.names if self.names is not None and len(self.names) == self.mixture.n_dims else None
+        return self.names if self.names is not None and len(self.names) == self.mixture.n_variables else None
 
     def _dim(self, dim: int | str) -> int:
         if not isinstance(dim, str):

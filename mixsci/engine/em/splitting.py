@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import xlogy
@@ -36,8 +36,10 @@ def split_and_merge(task: Task, ended: Ended, rng: np.random.Generator, trials: 
     return ended
 
 
-def require_free(model: Model) -> None:
+def require_free(model: Any) -> None:
     """Refuse models whose components cannot be merged and split."""
+    if not isinstance(model, Model):
+        raise DataError("split_and_merge goes with mixsci.Model: give a mixture of factors more starts")
     masked = model.anything_frozen
     if model.n_components < 3 or masked or model.weights.linked or not model.means.free or model.offsets is not None:
         raise DataError(

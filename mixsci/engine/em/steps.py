@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mixsci.engine.em.acceleration import Anderson
-from mixsci.engine.em.begin import begin_at, check_start, complete, labels_of
+from mixsci.engine.em.begin import ready, ready_for_step
 from mixsci.engine.em.state import Outcome, State
 from mixsci.engine.em.stopping import LOOK_BACK, accelerated_gap, aitken_gap, stands_still
 from mixsci.engine.evaluate import evaluate, warn_of_unknown_groups
@@ -22,15 +22,15 @@ from mixsci.engine.mixture import Mixture, all_above
 from mixsci.engine.model.factor_sums import FactorStats, factor_stats
 from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.model.statistics import Stats
-from mixsci.engine.observations import Observations, as_source
+from mixsci.engine.observations import Observations, as_source, in_blocks
 from mixsci.errors import ConvergenceWarning, DataError
 
 Array = np.ndarray
 
 #: A covariance is collapsed where an eigenvalue falls below this share of the data's variance in that direction.
 COLLAPSED = 1e-12
-#: Fewer rows times components than this are done before a second thread has woken.
-_FEW_CELLS = 20_000
+#: Fewer rows times components than this are done before a second thread has woken; wide rows count for several.
+_FEW_CELLS, _WIDE = 20_000, 16
 
 
 class CollapseError(Exception):
@@ -53,11 +53,13 @@ def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: Worke
     obs = as_source(obs)
     threads, columns = thread_count(workers), None
     if isinstance(obs, Observations):
-        columns = max(obs.width, obs.n_dims)
-        workers = 1 if len(obs) * mixture.n_components < _FEW_CELLS else threads
+        columns, rows = max(obs.width, obs.n_dims), mixture.block_rows or obs.block_rows
+        cells = len(obs) * mixture.n_components * max(obs.width // _WIDE, 1)
+        workers = 1 if cells < _FEW_CELLS or len(obs) <= rows else threads
         if mixture.group_labels is not None and obs.group_labels is not mixture.group_labels:
             warn_of_unknown_groups(mixture, obs)
-    found = map_runs(partial(_stats_of_run, mixture, backend), obs, workers, columns=columns)
+    source = in_blocks(obs, mixture.block_rows)
+    found = map_runs(partial(_stats_of_run, mixture, backend), source, workers, columns=columns)
     parts = (stats for stats in found if stats is not None)
     first = next(parts, None)
     if first is None:
@@ -70,10 +72,11 @@ def expect(mixture: Mixture, obs: Any, *, backend: str = "numba", workers: Worke
 def em_step(model: Model, mixture: Mixture, obs: Any, *, workers: Workers = None) -> tuple[Mixture, Stats]:
     """One EM step: the next mixture, and the sums taken at the one given.
 
-    Groups, offsets, a background, theta or rates that the model has and the mixture lacks are added first.
+    Groups, offsets, a background, theta or rates that the model has and the mixture lacks are added first. A
+    `FactorModel` without `variances` takes them from the rows, in a pass of its own.
     """
     obs = as_source(obs)
-    mixture = begin_at(model, mixture, obs)
+    model, mixture = ready_for_step(model, mixture, obs, workers)
     stats = expect(mixture, obs, workers=workers)
     return model.maximise(mixture, stats), stats
 
@@ -94,9 +97,7 @@ def iterate(
         ...         break
     """
     obs = as_source(obs)
-    labels = labels_of(obs, workers)
-    check_start(model, start, obs, labels)
-    start = complete(model, start, labels)
+    model, start = ready(model, start, obs, workers)
     try:
         yield from climb(model, obs, start, accelerate=accelerate, workers=workers)
     except CollapseError as collapse:
@@ -240,4 +241,6 @@ def stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stats
 
 @stats_of_block.register
 def _(mixture: FactorMixture, block: Observations, backend: str) -> FactorStats:
+    if backend != "numba":
+        raise DataError(f'a factor mixture has one kernel: leave out backend={backend!r}')
     return factor_stats(mixture, block)

@@ -50,7 +50,7 @@ class Task:
 
     def __init__(
         self,
-        model: Model,
+        model: Any,
         obs: Any,
         start: Mixture | None,
         *,

@@ -210,6 +210,10 @@ def _chosen(fit: Any, obs: Any, method: str) -> str:
     """The method to use."""
     if not isinstance(fit, Fit):
         raise DataError(f"fit must be what mixsci.fit returns; got {type(fit).__name__}")
+    if not isinstance(fit.model, Model):
+        raise DataError(
+            "standard errors are those of a mixsci.Model; got a FactorModel: fit rows drawn with replacement instead"
+        )
     if method not in METHODS:
         raise DataError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
     count, alone = len(fit.model.pack(fit.mixture)), not hasattr(obs, "complete")
