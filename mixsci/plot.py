@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from mixsci.engine.em.result import Fit
+from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture
 from mixsci.errors import DataError
 
@@ -25,11 +27,13 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6
 _INK, _PALE = "#262626", "#9A9A9A"
 #: More components than this are told apart by their place alone.
 _MOST_LABELS = 20
+#: Covariances of more variables than this are too large to be worth drawing two of.
+_MOST_VARIABLES = 200
 
 
 def plot_fit(fit: Fit, ax: Axes | None = None, **options: Any) -> Axes:
     """The mixture found: its density in one dimension, else the ellipses of the first two; `Fit.plot` calls it."""
-    draw = plot_density if fit.mixture.n_dims == 1 else plot_ellipses
+    draw = plot_density if fit.mixture.n_variables == 1 else plot_ellipses
     return draw(fit, ax=ax, **options)
 
 
@@ -212,7 +216,17 @@ def _align(axes: Array) -> None:
 
 
 def _mixture_of(mixture: Mixture | Fit) -> Mixture:
-    return mixture.mixture if isinstance(mixture, Fit) else mixture
+    """The mixture in its variables; of one of factors pooled over groups."""
+    found = mixture.mixture if isinstance(mixture, Fit) else mixture
+    if not isinstance(found, FactorMixture):
+        return found
+    if found.n_variables > _MOST_VARIABLES:
+        raise DataError(
+            f"a mixture of factors is drawn in at most {_MOST_VARIABLES} variables; got {found.n_variables}: draw its "
+            "marginal([...]) of some"
+        )
+    pooled = replace(found, weights=found.pooled_weights, group_labels=None, group_rows=None, shifts=None)
+    return pooled.dense()
 
 
 def _names(owner: Any, names: Sequence[str] | None, count: int | None = None) -> list[str]:

@@ -138,3 +138,37 @@ def gradient(function: Callable[[Array], float], at: Array, step: float = 1e-5) 
         back[index] -= step
         out[index] = (function(there) - function(back)) / (2 * step)
     return out
+
+
+def factor_log_terms(mixture: mx.FactorMixture, obs: mx.Observations) -> Array:
+    """(n, K) log of weight times density of every row under every component, from its dense covariance."""
+    seen, noise = obs.seen(), obs.noise.covariances(len(obs))
+    out = np.empty((len(obs), mixture.n_components))
+    for i in range(len(obs)):
+        at = np.flatnonzero(seen[i])
+        g = None if mixture.group_labels is None else mixture.group_labels.index(obs.group_labels[obs.groups[i]])
+        weights = mixture.weights if g is None else mixture.weights[g]
+        for k in range(mixture.n_components):
+            loadings = mixture.loadings[k] if mixture.own else mixture.loadings
+            level = mixture.intercept[k] if mixture.own else mixture.intercept
+            level = level if mixture.shifts is None or g is None else level + mixture.shifts[g]
+            spread = loadings @ mixture.covariances[k] @ loadings.T + np.diag(mixture.uniquenesses) + noise[i]
+            density = 0.0
+            if len(at):
+                mean = (loadings @ mixture.means[k] + level)[at]
+                density = multivariate_normal(mean, spread[np.ix_(at, at)]).logpdf(obs.x[i, at])
+            out[i, k] = np.log(weights[k]) + density
+    return out
+
+
+def factor_log_likelihood(mixture: mx.FactorMixture, obs: mx.Observations) -> float:
+    """Total log-likelihood of a mixture of factors, row by row."""
+    return float(row_weights(obs) @ logsumexp(factor_log_terms(mixture, obs), axis=1))
+
+
+def factors_given(x: Array, view: Array, noise: Array, mean: Array, covariance: Array) -> tuple[float, Array, Array]:
+    """Log density of one row x = R v + e, and mean and covariance of v ~ N(mean, covariance) given it."""
+    spread = view @ covariance @ view.T + noise
+    gain = covariance @ view.T @ np.linalg.inv(spread)
+    log_density = multivariate_normal(view @ mean, spread).logpdf(x)
+    return float(log_density), mean + gain @ (x - view @ mean), covariance - gain @ view @ covariance

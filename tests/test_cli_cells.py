@@ -235,7 +235,7 @@ def test_variables_with_too_few_values_are_left_out_and_said(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-k", "200"), ("149 and 200",)),
+        (("-k", "200"), ("149", "200")),
         (("-k", "3", "--layer", "none"), ("layer", "complete")),
         (("-k", "3", "--batch", "run"), ("batch must name a column of obs", "cell_type")),
         (("-k", "3", "--weights", "run"), ("weights must name a column of obs",)),

@@ -50,7 +50,8 @@ def mixture(
             "spherical", "tied_diag", "tied_spherical", "factor" (few factors common to all clusters: "factor_tied",
             "factor_free") and "factor_own" (factors of their own); BIC takes one of several. "auto" is full, scaled,
             tied and factor for up to 30 variables, factor beyond.
-        n_factors: number of factors; None = chosen by BIC of one analyser for all cells.
+        n_factors: number of factors; None = chosen by BIC, from that of all cells as one cluster on (of a sample of the
+            cells where they hold more than 4 million values).
         noise_layer: layer with the standard deviation of the error of every value.
         weights: column of obs with weights of the cells.
         batch: column of obs with the batch of every cell: it shifts every variable by an amount of its own, and its

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ Array = np.ndarray
 
 #: Numbers of factors that are tried, from the fewest on, until BIC has risen twice.
 _FACTORS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 25, 30, 40, 50)
-#: Values of a sample on which the number of factors is chosen.
-_MOST_VALUES = 4_000_000
+#: Values of a sample on which the number of factors is chosen, and starts of the fits that it is chosen by.
+_MOST_VALUES, _FEW_STARTS = 4_000_000, 2
 #: With one cluster these are what others are too.
 _SAME_ALONE = ("scaled", "tied", "factor_free", "factor_own", "tied_diag", "tied_spherical")
 #: What BIC cannot tell apart.
@@ -70,6 +70,7 @@ class Clusterer:
     Attributes:
         matrix: the cells. covariance: names of families. n_factors: number of factors, None = chosen by BIC.
         batches: whether batches shift variables. prior, starts, tol, rng, workers: of the fits.
+        criterion: what the number of factors is chosen by, "bic" or "held_out".
     """
 
     matrix: Matrix
@@ -81,6 +82,7 @@ class Clusterer:
     tol: float = 1e-6
     rng: Any = None
     workers: Workers = None
+    criterion: str = "bic"
 
     def __post_init__(self) -> None:
         self.rng = as_generator(self.rng)
@@ -98,25 +100,51 @@ class Clusterer:
         return np.sqrt(np.maximum(variance - noise / seen, _LEAST_LEFT * variance))
 
     @cached_property
-    def factors(self) -> int:
-        """The number of factors: as asked for, or where BIC of one analyser for a sample of the cells is least."""
-        if self.n_factors is not None or not any(family.factors for family in self.families):
-            return self.n_factors or 1
-        return self.factor_table[0]
+    def sample(self) -> Observations:
+        """Cells on which the number of factors is chosen: all of them where they are few."""
+        most = max(1000, _MOST_VALUES // len(self.matrix.names))
+        return draw_rows(self.matrix.obs, most, self.rng, workers=self.workers, n_rows=self.matrix.n_obs)
 
     @cached_property
-    def factor_table(self) -> tuple[int, dict[int, float]]:
-        """The number of factors of least BIC, and BIC of each that was tried."""
-        most = max(1000, _MOST_VALUES // len(self.matrix.names))
-        rows = draw_rows(self.matrix.obs, most, self.rng, workers=self.workers, n_rows=self.matrix.n_obs)
-        limit = min(len(self.matrix.names), self._seen(rows)) - 1
+    def most_factors(self) -> int:
+        """The largest number of factors that the cells allow."""
+        return max(min(len(self.matrix.names), int(self.sample.seen().any(axis=1).sum())) - 1, 1)
+
+    @cached_property
+    def factor_table(self) -> dict[int, float]:
+        """Number of factors -> criterion of one analyser for the sample, smaller is better; until it has risen twice."""
         tried: dict[int, float] = {}
-        for q in (q for q in _FACTORS if q <= max(limit, 1)):
+        for q in (q for q in _FACTORS if q <= self.most_factors):
             model = FactorModel(1, q, offsets="group" if self.batches else None, prior=True if self.prior else None)
-            tried[q] = self._fit(model, rows).bic
+            held_out = self.criterion == "held_out"
+            tried[q] = -self._foretold(model, self.sample) if held_out else self._fit(model, self.sample).bic
             if min(list(tried.values())[-2:]) > min(tried.values()):
                 break
-        return min(tried, key=lambda q: tried[q]), tried
+        return tried
+
+    @property
+    def factors(self) -> int:
+        """The number of factors of all cells as one cluster: as asked for, or the best of the table."""
+        if self.n_factors is not None:
+            return self.n_factors
+        return min(self.factor_table, key=lambda q: self.factor_table[q])
+
+    def factors_for(self, k: int, family: Family) -> int:
+        """The number of factors of k clusters: from that of one cluster on, as long as BIC of the sample falls."""
+        begin = self.factors
+        if self.n_factors is not None or k == 1:
+            return begin
+
+        @cache
+        def bic(q: int) -> float:
+            if not 1 <= q <= self.most_factors:
+                return np.inf
+            return self._fit(self._model(k, family, q), self.sample, starts=_FEW_STARTS).bic
+
+        step = 1 if bic(begin + 1) < bic(begin) else -1
+        while bic(begin + step) < bic(begin):
+            begin += step
+        return begin
 
     def each(self, numbers: Sequence[int], *, held_out: bool = False) -> Iterator[Clustering]:
         """A fit for every number of clusters and every family."""
@@ -127,17 +155,19 @@ class Clusterer:
 
     def one(self, k: int, family: Family, *, held_out: bool = False) -> Clustering:
         """The fit of one family with k clusters."""
-        q = self.factors if family.factors else 0
-        model = family.make(k, Assumed(self.sd, self.batches, self.prior, q or 1))
+        q = self.factors_for(k, family) if family.factors else 0
+        model = self._model(k, family, q)
         found = self._fit(model, self.matrix.obs)
-        return Clustering(family.name, k, q, found, self._foretold(model) if held_out else np.nan)
+        return Clustering(family.name, k, q, found, self._foretold(model, self.matrix.obs) if held_out else np.nan)
 
-    def _fit(self, model: Any, obs: Any) -> Fit:
-        return fit(model, obs, starts=self.starts, tol=self.tol, rng=self.rng, workers=self.workers)
+    def _model(self, k: int, family: Family, q: int) -> Any:
+        return family.make(k, Assumed(self.sd, self.batches, self.prior, q or 1))
 
-    def _foretold(self, model: Any) -> float:
+    def _fit(self, model: Any, obs: Any, starts: int | None = None) -> Fit:
+        return fit(model, obs, starts=starts or self.starts, tol=self.tol, rng=self.rng, workers=self.workers)
+
+    def _foretold(self, model: Any, obs: Any) -> float:
         """Mean log density of hidden values given the others of their cells, under fits that have not seen them."""
-        obs = self.matrix.obs
         if not isinstance(obs, Observations):
             raise DataError("held-out values need cells in memory: choose by bic, or load with to_memory()")
         rng, total, count = np.random.default_rng(0), 0.0, 0
@@ -166,10 +196,6 @@ class Clusterer:
                 f"{int(self.matrix.seen.sum())} cells: use another covariance"
             )
         return kept
-
-    @staticmethod
-    def _seen(rows: Observations) -> int:
-        return int(rows.seen().any(axis=1).sum())
 
 
 CRITERIA = {

@@ -14,6 +14,7 @@ from mixsci.cells.matrix import Matrix, matrix_of
 from mixsci.cells.results import as_storable, facts_of_fit, spread_over_variables
 from mixsci.engine.em.result import Fit
 from mixsci.engine.factor_mixture import FactorMixture
+from mixsci.errors import DataError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -32,6 +33,7 @@ def factor(
     batch: str | None = None,
     zeros: str = "value",
     prior: bool | None = True,
+    criterion: str = "bic",
     tol: float = 1e-6,
     key_added: str = "factor",
     rng: Any = None,
@@ -43,7 +45,8 @@ def factor(
 
     Args:
         adata: cells by variables; NaN = missing.
-        n_factors: number of factors; None = where BIC is least.
+        n_factors: number of factors; None = where the criterion is least.
+        criterion: "bic"; or "held_out", minus the density of hidden values given the others of their cells.
         layer, mask_var, noise_layer, weights, batch, zeros, prior, tol, rng, random_state, workers, copy: as in
             `mixture`.
         key_added: name of the results.
@@ -66,16 +69,25 @@ def factor(
     """
     adata = written_to(adata, copy=copy)
     refuse_key(key_added)
-    options: dict[str, Any] = {"layer": layer, "noise_layer": noise_layer, "weights": weights, "batch": batch, "zeros": zeros}
+    if criterion not in ("bic", "held_out"):
+        raise DataError(f'criterion must be "bic" or "held_out"; got {criterion!r:.80}')
+    options: dict[str, Any] = {
+        "layer": layer,
+        "noise_layer": noise_layer,
+        "weights": weights,
+        "batch": batch,
+        "zeros": zeros,
+    }
     matrix = matrix_of(adata, mask_var=mask_var, spread=True, **options)
     clusterer = Clusterer(
-        matrix, "factor_tied", n_factors, batch is not None, prior, None, tol, one_seed(rng, random_state), workers
-    )
+        matrix, "factor_tied", n_factors, batch is not None, prior, None, tol, one_seed(rng, random_state), workers,
+        criterion,
+    )  # fmt: skip
     found = clusterer.one(1, FAMILIES["factor_tied"])
     facts = facts_of_fit(found.fit, matrix) | {"params": options | {"n_factors": found.n_factors}}
     if n_factors is None:
-        tried = clusterer.factor_table[1]
-        facts["choices"] = {"n_factors": list(tried), "bic": list(tried.values())}
+        tried = clusterer.factor_table
+        facts["choices"] = {"n_factors": list(tried), criterion: list(tried.values())}
     write_factors(adata, key_added, found.fit, matrix, facts)
     return adata if copy else None
 

@@ -116,7 +116,10 @@ def _labels_of(path: Path, *columns: str) -> list[str]:
 def _prepare(adata: AnnData, *, layer: str | None, use_rep: str, batch: str | None, min_values: int | None) -> None:
     """Leave out variables with too few values, and look at the gaps."""
     from mixsci import cells
+    from mixsci.cells.annotations import labels_of
 
+    if batch is not None:
+        labels_of(adata, batch, "batch")
     if min_values is not None:
         cells.pp.filter_missing(adata, min_values=min_values, layer=layer)
     if not use_rep:

@@ -49,6 +49,7 @@ def _fit_factors() -> None:
     gappy, batches = np.where(rng.random(x.shape) < 0.2, np.nan, x), np.arange(120) % 2
     for model, obs in (
         (FactorModel(2, 2), Observations(x)),
+        (FactorModel(2, 2), Observations(gappy.astype(np.float32))),
         (FactorModel(2, 2, offsets="group"), Observations(gappy, groups=batches)),
         (FactorModel(2, 1, loadings="own"), Observations(gappy, from_errors(np.full(x.shape, 0.1)))),
     ):

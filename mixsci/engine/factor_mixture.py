@@ -18,7 +18,7 @@ from mixsci.engine.execution import Workers
 from mixsci.engine.kernels import information
 from mixsci.engine.kernels.information import Expected, Summaries, Values, packed, shares_of, triangle, unpacked
 from mixsci.engine.kernels.layout import Shares
-from mixsci.engine.mixture import Mixture, drawn_labels
+from mixsci.engine.mixture import Mixture, dims_of, drawn_labels
 from mixsci.engine.noise import DiagonalNoise, NoNoise, SharedNoise
 from mixsci.engine.observations import Observations, as_observations
 from mixsci.engine.tables import as_generator, as_numbers
@@ -245,9 +245,7 @@ class FactorMixture(Mixture):
 
     def marginal(self, dims: Sequence[int], *, group: Hashable | None = None) -> FactorMixture:
         """The mixture of some of the variables, in the order asked for."""
-        here, at = self if group is None else self.of_group(group), np.asarray(dims)
-        if at.ndim != 1 or not len(at) or at.dtype.kind not in "iu" or not (np.abs(at + 0.5) < self.n_variables).all():
-            raise DataError(f"variables must be numbers from 0 to {self.n_variables - 1}, one or more; got {dims!r}")
+        here, at = self if group is None else self.of_group(group), dims_of(dims, self.n_variables)
         return replace(
             here, loadings=here.loadings[..., at, :], intercept=here.intercept[..., at],
             uniquenesses=here.uniquenesses[at], shifts=None if here.shifts is None else here.shifts[:, at], doubt=None,
@@ -390,11 +388,16 @@ def _check(mixture: FactorMixture) -> None:
     """Raise unless loadings, intercept, uniquenesses and shifts fit one another."""
     k, q = mixture.means.shape
     loadings = mixture.loadings
-    if loadings is None or loadings.ndim not in (2, 3) or loadings.shape[-1] != q or len(loadings) != (
-        k if loadings.ndim == 3 else loadings.shape[0]
+    if (
+        loadings is None
+        or loadings.ndim not in (2, 3)
+        or loadings.shape[-1] != q
+        or len(loadings) != (k if loadings.ndim == 3 else loadings.shape[0])
     ):
         raise DataError(f"loadings must have shape (D, q) or (K, D, q) with K, q = {k}, {q}; got {np.shape(loadings)}")
     d = loadings.shape[-2]
+    if not d:
+        raise DataError("a factor mixture has one variable or more; got none")
     level = (k, d) if mixture.own else (d,)
     for name, shape in {"intercept": level, "uniquenesses": (d,)}.items():
         if np.shape(getattr(mixture, name)) != shape:
@@ -402,10 +405,11 @@ def _check(mixture: FactorMixture) -> None:
     shifts = (mixture.n_groups, d)
     if mixture.shifts is not None and (mixture.shifts.shape != shifts or mixture.group_labels is None):
         raise DataError(f"shifts must have shape (G, D) = {shifts} and need group_labels; got {mixture.shifts.shape}")
-    if not (np.isfinite(mixture.uniquenesses) & (mixture.uniquenesses > 0)).all():
-        raise DataError("uniquenesses must be positive and finite")
+    for name in ("loadings", "intercept", "shifts"):
+        if not np.isfinite(np.asarray(0.0 if getattr(mixture, name) is None else getattr(mixture, name))).all():
+            raise DataError(f"{name} of a factor mixture must be finite; they are not")
+    good = np.isfinite(mixture.uniquenesses) & (mixture.uniquenesses > 0)
+    if not good.all():
+        raise DataError(f"uniquenesses must be positive and finite; got {mixture.uniquenesses[~good][0]}")
     if mixture.offsets is not None or mixture.background is not None:
         raise DataError("a factor mixture has shifts in place of offsets, and no background")
-
-
-__all__ = ["Analyser", "FactorMixture", "View", "packed_products", "unpacked", "variances_of"]

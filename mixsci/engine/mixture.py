@@ -320,7 +320,7 @@ class Mixture:
 
     def marginal(self, dims: Sequence[int], *, group: Hashable | None = None) -> Mixture:
         """The mixture of some of the dimensions, in the order asked for."""
-        here, at = self._in_group(group), _dims(dims, self.n_dims)
+        here, at = self._in_group(group), dims_of(dims, self.n_dims)
         if not at:
             raise DataError("a marginal needs at least one dimension; got none")
         background = None if here.background is None else here.background.marginal(at)
@@ -342,7 +342,7 @@ class Mixture:
         here, errors = self._in_group(group), {} if errors is None else errors
         if not (isinstance(values, Mapping) and isinstance(errors, Mapping)):
             raise DataError(f"condition needs values and errors as {{dimension: value}}; got {type(values).__name__}")
-        given = _dims(list(values), self.n_dims)
+        given = dims_of(list(values), self.n_dims)
         rest = [dim for dim in range(self.n_dims) if dim not in given]
         if not given or not rest:
             raise DataError(
@@ -539,7 +539,8 @@ def _parts(obs: Observations, size: int | None) -> Iterator[slice | Array]:
             yield slice(rows.start + start, rows.start + stop) if isinstance(rows, slice) else rows[start:stop]
 
 
-def _dims(dims: Sequence[int], n_dims: int) -> list[int]:
+def dims_of(dims: Sequence[int], n_dims: int) -> list[int]:
+    """Distinct dimensions, counted from the front; refuses anything else."""
     dims = dims.tolist() if isinstance(dims, np.ndarray) else dims
     if isinstance(dims, str) or not isinstance(dims, Sequence):
         raise DataError(f"dimensions must be given as a list of numbers; got {dims!r}: write [0] for the first alone")

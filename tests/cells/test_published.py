@@ -5,6 +5,7 @@ import warnings
 import anndata
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from mixsci import cells
@@ -16,7 +17,7 @@ def test_flow_with_a_third_of_the_values_hidden(real_data):
     adata = accuracy.hidden(accuracy.flow_cells(real_data), 0.3, 0)
     exact = accuracy.ours(adata, "manual_gate", accuracy.FLOW_KINDS, 0, covariance="full").ari
     assert exact >= 0.88
-    full = accuracy.filled(adata, "KNN", 0)
+    full = accuracy.filled(adata, "KNN")
     assert exact >= accuracy.theirs(full, "manual_gate", accuracy.FLOW_KINDS, 0) + 0.10
 
 
@@ -100,8 +101,6 @@ def test_zeros_of_expression_are_values(rna):
     dense = sorted_with(rna)
     assert dense.mixture.n_variables == rna.n_vars
     # Zeros that are not stored are the same zeros.
-    from scipy import sparse
-
     thin = rna.copy()
     thin.X = sparse.csr_matrix(thin.X)
     assert sorted_with(thin).log_likelihood == pytest.approx(dense.log_likelihood, rel=1e-9)

@@ -13,8 +13,8 @@ from mixsci.engine.em.steps import Memory
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model import covariances, means, occupancy, priors, shapes, targets, weights
-from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.background import UniformBackground
+from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.errors import FormatError
 

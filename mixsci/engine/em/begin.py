@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mixsci.engine.execution import Run, Workers, map_runs
 from mixsci.engine.em.factor_begin import columns_of, complete_factors, lacks_factors
+from mixsci.engine.execution import Run, Workers, map_runs
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.factors import FactorModel
@@ -27,19 +27,23 @@ _LEAST_SPREAD = 1e-6
 
 
 @singledispatch
-def ready(model: Model, start: Any, obs: Any, workers: Workers = None) -> tuple[Model, Mixture]:
+def ready(model: Any, start: Any, obs: Any, workers: Workers = None) -> tuple[Any, Any]:
     """Model and start, complete for these rows."""
+    if not isinstance(model, Model):
+        raise DataError(f"model must be a Model or a FactorModel; got {type(model).__name__}")
     labels = labels_of(obs, workers)
     check_start(model, start, obs, labels)
     return model, complete(model, start, labels)
 
 
 @singledispatch
-def ready_for_step(model: Model, start: Any, obs: Any, workers: Workers = None) -> tuple[Model, Mixture]:
+def ready_for_step(model: Any, start: Any, obs: Any, workers: Workers = None) -> tuple[Any, Any]:
     """Model and start, complete for these rows; as they are where nothing is lacking.
 
     Cheap enough for every step: a source of blocks is not asked for its groups.
     """
+    if not isinstance(start, Mixture):
+        return ready(model, start, obs, workers)
     labels = obs.group_labels if isinstance(obs, Observations) else start.group_labels
     if start.n_components == model.n_components and not _lacks(model, start, labels):
         return model, start
@@ -48,7 +52,7 @@ def ready_for_step(model: Model, start: Any, obs: Any, workers: Workers = None) 
 
 
 @ready.register
-def _(model: FactorModel, start: Any, obs: Any, workers: Workers = None) -> tuple[FactorModel, FactorMixture]:
+def _(model: FactorModel, start: Any, obs: Any, workers: Workers = None) -> tuple[Any, Any]:
     columns, labels = columns_of(obs, workers), labels_of(obs, workers)
     if model.variances is None:
         columns.refuse_poor()
@@ -57,10 +61,9 @@ def _(model: FactorModel, start: Any, obs: Any, workers: Workers = None) -> tupl
 
 
 @ready_for_step.register
-def _(model: FactorModel, start: Any, obs: Any, workers: Workers = None) -> tuple[FactorModel, FactorMixture]:
+def _(model: FactorModel, start: Any, obs: Any, workers: Workers = None) -> tuple[Any, Any]:
     labels = obs.group_labels if isinstance(obs, Observations) else getattr(start, "group_labels", None)
-    found = ready(model, start, obs, workers) if lacks_factors(model, start, labels) else (model, start)
-    return found[0], found[1]
+    return ready(model, start, obs, workers) if lacks_factors(model, start, labels) else (model, start)
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ def check_start(model: Model, start: Any, obs: Any, labels: Labels) -> None:
     """Refuse a start that is not one for this model and these rows."""
     if not isinstance(start, Mixture):
         raise DataError(f"start must be a Mixture; got {type(start).__name__}")
+    if isinstance(start, FactorMixture):
+        raise DataError("start is a FactorMixture, the model is not one of factors: use FactorModel, or start.dense()")
     if start.n_components != model.n_components:
         raise DataError(f"start must have the model's {model.n_components} components; got {start.n_components}")
     if isinstance(obs, Observations) and start.n_dims != obs.n_dims:

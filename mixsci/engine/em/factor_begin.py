@@ -30,7 +30,8 @@ class Columns:
     """What one pass learns of the variables; `a + b` joins rows.
 
     Attributes:
-        count: (D,) observed values, by the weights of their rows. mean: (D,) of them. square: (D,) sums of squares about it.
+        count: (D,) observed values, by the weights of their rows. mean: (D,) of them.
+        square: (D,) sums of squares about it.
         names: of the columns, or None.
     """
 
@@ -164,7 +165,7 @@ def _refuse_others(model: FactorModel, start: Any, columns: Columns, labels: Lab
     if start.own and not model.own:
         raise DataError('start has loadings of its components\' own: use FactorModel(loadings="own")')
     if start.open:
-        raise DataError("start must be whole for a mixture of factors; got NaN in it: leave start out to have one drawn")
+        raise DataError("start must be whole for a mixture of factors; got NaN in it: leave start out to draw one")
     if start.shifts is not None and not model.offsets:
         raise DataError('start has shifts, the model has none: use FactorModel(offsets="group")')
     if start.group_labels is not None and not set(labels or ()) <= set(start.group_labels):

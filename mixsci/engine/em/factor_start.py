@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import svds
@@ -27,11 +26,14 @@ _STEPS, _SETTLED = 25, 1e-3
 _SHIFT_ROWS, _LEAST_LEFT = 2.0, 0.3
 
 
-def analyser_of(rows: Observations, columns: Columns, q: int, labels: Labels, rng: Any, *, shifted: bool) -> FactorMixture:
+def analyser_of(
+    rows: Observations, columns: Columns, q: int, labels: Labels, rng: np.random.Generator, *, shifted: bool
+) -> FactorMixture:
     """One analyser for rows, from their singular vectors with gaps at the mean of the variable, or of the group.
 
     Args:
-        rows: some rows. columns: of all rows. q: number of factors. labels: of the groups. shifted: whether they shift.
+        rows: some rows. columns: of all rows. q: number of factors. labels: of the groups. rng: for the first vector.
+        shifted: whether groups shift the variables.
     """
     sd, seen = np.sqrt(columns.variances), rows.seen()
     x = np.where(seen, (np.asarray(rows.x, dtype=float) - columns.mean) / sd, 0.0)

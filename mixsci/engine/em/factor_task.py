@@ -90,7 +90,7 @@ class FactorTask(Task):
         found = self._starts(pilot, rng, (_SEEDS[0] if self.model.own else seeds) * starts)
         reached = tuple(objective for _, objective in found)
         for fewest, most, passes, tol in _ROUNDS:
-            part = int(np.clip(_CLIMBED_VALUES // self.rows.x.size, fewest, most))
+            part = int(np.clip(_CLIMBED_VALUES * starts // (10 * self.rows.x.size), fewest, most))
             found = [self._climbed(mixture, tol, passes) for mixture, _ in _distinct(found, self._same)[:part]]
         return max(found, key=lambda each: each[1])[0], reached
 
@@ -170,7 +170,6 @@ def by_weight(mixture: FactorMixture) -> FactorMixture:
     """Components by falling weight."""
     order = np.argsort(-mixture.pooled_weights, kind="stable")
     own = {"loadings": mixture.loadings[order], "intercept": mixture.intercept[order]} if mixture.own else {}
-    return replace(
-        mixture, weights=mixture.weights[..., order], means=mixture.means[order], covariances=mixture.covariances[order],
-        **own,
-    )  # fmt: skip
+    return mixture.evolve(
+        weights=mixture.weights[..., order], means=mixture.means[order], covariances=mixture.covariances[order], **own
+    )

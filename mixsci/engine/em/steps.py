@@ -227,7 +227,7 @@ def _stats_of_run(mixture: Mixture, backend: str, run: Run) -> Stats | None:
 
 
 @singledispatch
-def stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stats:
+def stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Any:
     """The sums over the rows of a block; another kind of mixture registers its own."""
     sums, _ = evaluate(mixture, block, backend=backend)
     groups = mixture.n_groups
@@ -242,5 +242,5 @@ def stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Stats
 @stats_of_block.register
 def _(mixture: FactorMixture, block: Observations, backend: str) -> FactorStats:
     if backend != "numba":
-        raise DataError(f'a factor mixture has one kernel: leave out backend={backend!r}')
+        raise DataError(f"a factor mixture has one kernel: leave out backend={backend!r}")
     return factor_stats(mixture, block)

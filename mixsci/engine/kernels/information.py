@@ -126,7 +126,7 @@ def run(rows: Summaries, log_weights: Array, means: Array, covariances: Array) -
 
 def _run_alike(rows: Summaries, log_weights: Array, means: Array, roots: Array) -> Expected:
     """The same for rows of one J: each component has one factorisation for all of them."""
-    (q, n), k = rows.h.shape, len(means)
+    q, k = len(rows.h), len(means)
     J, (a, b) = unpacked(rows.J[:, 0], q), triangle(q)
     M = np.eye(q) + np.swapaxes(roots, 1, 2) @ J @ roots
     R = np.linalg.cholesky(M)

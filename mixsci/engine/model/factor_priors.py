@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixsci.engine.factor_mixture import FactorMixture
-from mixsci.engine.kernels.information import unpacked
+from mixsci.engine.kernels.information import packed, unpacked
 from mixsci.engine.model.covariances import raise_eigenvalues
 from mixsci.engine.model.factor_frame import symmetric
 
@@ -84,3 +84,19 @@ def cost_of_loadings(mixture: FactorMixture) -> float:
         spent = len(known) * np.linalg.slogdet(scale)[1] - np.linalg.slogdet(known)[1].sum()
         total += 0.5 * float(pull + spent - q * len(known))
     return total
+
+
+def with_scale(mixture: FactorMixture, logarithms: Array) -> dict[str, Array]:
+    """Another scale, from packed logarithms (C, q(q+1)/2), and the doubt that the same rows leave under it."""
+    values, vectors = np.linalg.eigh(unpacked(logarithms, mixture.n_dims))
+    scale = symmetric((vectors * np.exp(values)[:, None, :]) @ vectors.transpose(0, 2, 1))
+    change = np.linalg.inv(scale) - np.linalg.inv(mixture.scale)
+    known = np.linalg.inv(unpacked(mixture.doubt, mixture.n_dims)) + change[:, None]
+    roots = np.linalg.inv(np.linalg.cholesky(symmetric(known)))
+    return {"scale": scale, "doubt": packed(np.swapaxes(roots, -1, -2) @ roots)}
+
+
+def logarithms(matrices: Array) -> Array:
+    """Logarithms of symmetric positive matrices (..., q, q)."""
+    values, vectors = np.linalg.eigh(matrices)
+    return symmetric((vectors * np.log(np.maximum(values, np.finfo(float).tiny))[..., None, :]) @ np.swapaxes(vectors, -1, -2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -160,8 +160,6 @@ def _entropy(weights: Array, r: Array) -> float:
     return float(-(weights @ (r * np.log(np.where(r > 0, r, 1.0))).sum(axis=1)))
 
 
-def _joined(one: object, other: object) -> object:
+def _joined(one: Any, other: Any) -> Any:
     """The sum of two values, or of two tuples of regressions one by one."""
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return tuple(a + b for a, b in zip(one, other, strict=True))
-    return one + other  # type: ignore[operator]
+    return tuple(a + b for a, b in zip(one, other, strict=True)) if isinstance(one, tuple) else one + other

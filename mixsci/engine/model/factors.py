@@ -15,7 +15,7 @@ import numpy as np
 
 from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.factor_mixture import FactorMixture
-from mixsci.engine.kernels.information import unpacked
+from mixsci.engine.kernels.information import packed, unpacked
 from mixsci.engine.model import factor_priors as priors
 from mixsci.engine.model.covariances import Families, Full, raise_eigenvalues
 from mixsci.engine.model.factor_frame import centred, in_frame, moved, symmetric, total_covariance
@@ -23,7 +23,7 @@ from mixsci.engine.model.factor_regression import Coefficients, regress
 from mixsci.engine.model.factor_sums import FactorStats
 from mixsci.engine.model.model import choice
 from mixsci.engine.model.weights import WEIGHTS
-from mixsci.engine.tables import as_number, is_whole
+from mixsci.engine.tables import as_number, as_numbers, is_whole
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -96,6 +96,8 @@ class FactorModel:
             raise DataError('offsets go with common loadings; got own ones: use loadings="common"')
         if not 0 <= as_number(self.floor, "floor") < 1:
             raise DataError(f"floor must be a share of the variance, in [0, 1); got {self.floor}")
+        if self.variances is not None:
+            object.__setattr__(self, "variances", _positive(self.variances))
 
     def __repr__(self) -> str:
         parts = (f"{self.n_components} components", f"{self.n_factors} {self.loadings} factors")
@@ -117,7 +119,7 @@ class FactorModel:
 
     def resolve(self, variances: Array) -> FactorModel:
         """The model with the variances (D,) of the variables, from which it takes its floor and priors."""
-        return replace(self, variances=np.asarray(variances, dtype=float))
+        return replace(self, variances=variances)
 
     @property
     def floors(self) -> Array:
@@ -249,16 +251,17 @@ class FactorModel:
         shifts = (groups - 1) * d if self.offsets else 0
         return total + d * (q + 1) + shifts + k * q + spreads - q * (q + 1)
 
-    # The coordinates in which a fit is accelerated: what is known of loadings stays that of the last EM step
+    # The coordinates in which a fit is accelerated: what rows say of loadings stays that of the last EM step
 
     def pack(self, mixture: FactorMixture) -> Array:
-        """The free numbers of a mixture as one vector; `unpack` is its inverse, `doubt` and `scale` left as they are."""
+        """The free numbers of a mixture as one vector; `unpack` is its inverse."""
         return np.concatenate([part.ravel() for part in self._parts(mixture)])
 
     def unpack(self, vector: Array, like: FactorMixture) -> FactorMixture:
         """The mixture with these free numbers, brought back to the floors."""
         sizes = [part.size for part in self._parts(like)]
-        weights, means, covariances, loadings, intercept, shifts, log_psi = np.split(vector, np.cumsum(sizes)[:-1])
+        parts = np.split(vector, np.cumsum(sizes)[:-1])
+        weights, means, covariances, loadings, intercept, shifts, log_psi, scale = parts
         found, _ = self.weights.unpack(weights, np.atleast_2d(like.weights), None, self.mask("weights"))
         changes: dict[str, Any] = {
             "weights": found if like.weights.ndim == 2 else found[0],
@@ -271,6 +274,8 @@ class FactorModel:
             changes["covariances"] = self._structure.unpack(covariances, like.covariances, 0.0)
         if shifts.size:
             changes["shifts"] = shifts.reshape(like.shifts.shape)
+        if scale.size:
+            changes |= priors.with_scale(like, scale.reshape(len(like.scale), -1))
         return like.evolve(**changes)
 
     def sizes(self, mixture: FactorMixture) -> Array:
@@ -286,7 +291,7 @@ class FactorModel:
         level = (sd / share).ravel()
         return np.concatenate([
             self.weights.spread(weights, self.mask("weights")), means, spread, np.repeat(level, self.n_factors), level,
-            groups, np.full(len(sd), np.sqrt(2.0)),
+            groups, np.full(len(sd), np.sqrt(2.0)), np.full(0 if mixture.scale is None else packed(mixture.scale).size, 1.0),
         ])  # fmt: skip
 
     @property
@@ -302,4 +307,12 @@ class FactorModel:
             mixture.loadings, mixture.intercept,
             nothing if mixture.shifts is None else mixture.shifts,
             np.log(mixture.uniquenesses),
+            nothing if mixture.scale is None else packed(priors.logarithms(mixture.scale)),
         )  # fmt: skip
+
+
+def _positive(variances: Any) -> Array:
+    found = as_numbers(variances, "variances").values.astype(float)
+    if found.ndim != 1 or not (np.isfinite(found) & (found > 0)).all():
+        raise DataError(f"variances must have shape (D,), be positive and finite; got shape {found.shape}")
+    return found
