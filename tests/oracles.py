@@ -157,7 +157,8 @@ def factor_log_terms(mixture: mx.FactorMixture, obs: mx.Observations) -> Array:
             if len(at):
                 mean = (loadings @ mixture.means[k] + level)[at]
                 density = multivariate_normal(mean, spread[np.ix_(at, at)]).logpdf(obs.x[i, at])
-            out[i, k] = np.log(weights[k]) + density
+            with np.errstate(divide="ignore"):
+                out[i, k] = np.log(weights[k]) + density
     return out
 
 

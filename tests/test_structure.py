@@ -80,6 +80,9 @@ KERNEL_LIBRARIES = {"numpy", "numba", "scipy"}
 MOST_LINES, MOST_ARGUMENTS = 60, 14
 SIGNATURES_OF_OTHERS = {
     "mixsci.compat:extreme_deconvolution",  # the signature of the C package, argument by argument
+    "mixsci.cells.clustering:mixture",  # scanpy's arguments and ours
+    "mixsci.cells.factoring:factor",  # the same
+    "mixsci.cells.selecting:select",  # the same
     "mixsci.cli.plates:quantify",  # an argument for every option of the command
     "mixsci.cli.matrices:cluster",  # the same
     "mixsci.cli.catalogues:deconvolve",  # the same

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixsci.cells.annotations import refuse_key, written_to
 from mixsci.cells.families import Assumed, Family, families
-from mixsci.cells.matrix import Matrix
+from mixsci.cells.matrix import Matrix, matrix_of
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.start import draw_rows
@@ -21,6 +22,9 @@ from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.observations import Observations
 from mixsci.engine.tables import as_generator
 from mixsci.errors import DataError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 Array = np.ndarray
 
@@ -88,6 +92,11 @@ class Clusterer:
         self.rng = as_generator(self.rng)
         self.families = self._without_impossible(families(self.covariance, len(self.matrix.names)))
 
+    @property
+    def n_cells(self) -> int:
+        """Number of cells with a value."""
+        return int(self.matrix.seen.sum())
+
     @cached_property
     def sd(self) -> Array:
         """(D,) standard deviations of the observed values, errors taken out, where some spread is left."""
@@ -112,7 +121,7 @@ class Clusterer:
 
     @cached_property
     def factor_table(self) -> dict[int, float]:
-        """Number of factors -> criterion of one analyser for the sample, smaller is better; until it has risen twice."""
+        """Number of factors -> criterion of one analyser for the sample, smaller is better; till it has risen twice."""
         tried: dict[int, float] = {}
         for q in (q for q in _FACTORS if q <= self.most_factors):
             model = FactorModel(1, q, offsets="group" if self.batches else None, prior=True if self.prior else None)
@@ -196,6 +205,31 @@ class Clusterer:
                 f"{int(self.matrix.seen.sum())} cells: use another covariance"
             )
         return kept
+
+
+def begin(
+    adata: AnnData, key_added: str, *, copy: bool, values: Mapping[str, Any], rng: Any, random_state: Any,
+    **settings: Any,
+) -> tuple[AnnData, Clusterer]:  # fmt: skip
+    """Where a verb begins: the AnnData to write into, and the fits of its values.
+
+    Args:
+        adata, key_added, copy: of the verb.
+        values: arguments of `matrix_of`.
+        rng, random_state: a seed under one of its names.
+        settings: of `Clusterer`.
+    """
+    adata = written_to(adata, copy=copy)
+    refuse_key(key_added)
+    seed, matrix = one_seed(rng, random_state), matrix_of(adata, spread=True, **values)
+    return adata, Clusterer(matrix, batches=values.get("batch") is not None, rng=seed, **settings)
+
+
+def one_seed(rng: Any, random_state: Any) -> Any:
+    """The seed under either of its names."""
+    if rng is not None and random_state is not None:
+        raise DataError("rng and random_state are two names of one thing: give one of them")
+    return random_state if rng is None else rng
 
 
 CRITERIA = {

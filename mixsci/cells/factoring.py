@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixsci.cells.annotations import refuse_key, written_to
-from mixsci.cells.clustering import one_seed
-from mixsci.cells.clusterings import Clusterer
+from mixsci.cells.clusterings import begin
 from mixsci.cells.families import FAMILIES
-from mixsci.cells.matrix import Matrix, matrix_of
+from mixsci.cells.matrix import Matrix
 from mixsci.cells.results import as_storable, facts_of_fit, spread_over_variables
 from mixsci.engine.em.result import Fit
 from mixsci.engine.factor_mixture import FactorMixture
@@ -23,24 +21,11 @@ Array = np.ndarray
 
 
 def factor(
-    adata: AnnData,
-    n_factors: int | None = None,
-    *,
-    layer: str | None = None,
-    mask_var: Any = None,
-    noise_layer: str | None = None,
-    weights: str | None = None,
-    batch: str | None = None,
-    zeros: str = "value",
-    prior: bool | None = True,
-    criterion: str = "bic",
-    tol: float = 1e-6,
-    key_added: str = "factor",
-    rng: Any = None,
-    random_state: Any = None,
-    workers: Any = None,
-    copy: bool = False,
-) -> AnnData | None:
+    adata: AnnData, n_factors: int | None = None, *, layer: str | None = None, mask_var: Any = None,
+    noise_layer: str | None = None, weights: str | None = None, batch: str | None = None, zeros: str = "value",
+    prior: bool | None = True, criterion: str = "bic", tol: float = 1e-6, key_added: str = "factor", rng: Any = None,
+    random_state: Any = None, workers: Any = None, copy: bool = False,
+) -> AnnData | None:  # fmt: skip
     """Factors of the cells: principal components that know gaps, errors and batches, and how sure they are.
 
     Args:
@@ -67,24 +52,15 @@ def factor(
         >>> adata.obsm["X_factor"].shape, adata.varm["factor_loadings"].shape
         ((300, 2), (40, 2))
     """
-    adata = written_to(adata, copy=copy)
-    refuse_key(key_added)
     if criterion not in ("bic", "held_out"):
         raise DataError(f'criterion must be "bic" or "held_out"; got {criterion!r:.80}')
-    options: dict[str, Any] = {
-        "layer": layer,
-        "noise_layer": noise_layer,
-        "weights": weights,
-        "batch": batch,
-        "zeros": zeros,
-    }
-    matrix = matrix_of(adata, mask_var=mask_var, spread=True, **options)
-    clusterer = Clusterer(
-        matrix, "factor_tied", n_factors, batch is not None, prior, None, tol, one_seed(rng, random_state), workers,
-        criterion,
+    values = {"layer": layer, "noise_layer": noise_layer, "weights": weights, "batch": batch, "zeros": zeros}
+    adata, clusterer = begin(
+        adata, key_added, copy=copy, values=values | {"mask_var": mask_var}, covariance="factor_tied", prior=prior,
+        n_factors=n_factors, tol=tol, rng=rng, random_state=random_state, workers=workers, criterion=criterion,
     )  # fmt: skip
-    found = clusterer.one(1, FAMILIES["factor_tied"])
-    facts = facts_of_fit(found.fit, matrix) | {"params": options | {"n_factors": found.n_factors}}
+    found, matrix = clusterer.one(1, FAMILIES["factor_tied"]), clusterer.matrix
+    facts = facts_of_fit(found.fit, matrix) | {"params": values | {"n_factors": found.n_factors}}
     if n_factors is None:
         tried = clusterer.factor_table
         facts["choices"] = {"n_factors": list(tried), criterion: list(tried.values())}

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from mixsci.cells.again import matrix_again
 from mixsci.cells.annotations import refuse_key, written_to
-from mixsci.cells.clustering import one_seed
+from mixsci.cells.clusterings import one_seed
 from mixsci.cells.matrix import Matrix
 from mixsci.cells.results import as_storable, load
 from mixsci.engine.em.fit import fit

@@ -8,7 +8,7 @@ import numpy as np
 
 from mixsci.cells.again import matrix_again
 from mixsci.cells.annotations import refuse_backed, refuse_key, written_to
-from mixsci.cells.clustering import one_seed
+from mixsci.cells.clusterings import one_seed
 from mixsci.cells.matrix import Matrix
 from mixsci.cells.results import load
 from mixsci.engine.em.result import Fit

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mixsci.cells.annotations import refuse_key, written_to
-from mixsci.cells.clustering import one_seed, table_of_choices
-from mixsci.cells.clusterings import CRITERIA, Clusterer, best_of, numbers_of, verdict
-from mixsci.cells.matrix import matrix_of
+from mixsci.cells.clustering import table_of_choices
+from mixsci.cells.clusterings import CRITERIA, begin, best_of, numbers_of, verdict
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -15,27 +13,12 @@ if TYPE_CHECKING:
 
 
 def select(
-    adata: AnnData,
-    n_components: Any = range(1, 9),
-    *,
-    covariance: Any = "auto",
-    criterion: str = "bic",
-    layer: str | None = None,
-    use_rep: str | None = None,
-    mask_var: Any = None,
-    n_factors: int | None = None,
-    noise_layer: str | None = None,
-    weights: str | None = None,
-    batch: str | None = None,
-    zeros: str = "value",
-    prior: Any = True,
-    starts: int | None = None,
-    key_added: str = "select",
-    rng: Any = None,
-    random_state: Any = None,
-    workers: Any = None,
-    copy: bool = False,
-) -> AnnData | None:
+    adata: AnnData, n_components: Any = range(1, 9), *, covariance: Any = "auto", criterion: str = "bic",
+    layer: str | None = None, use_rep: str | None = None, mask_var: Any = None, n_factors: int | None = None,
+    noise_layer: str | None = None, weights: str | None = None, batch: str | None = None, zeros: str = "value",
+    prior: Any = True, starts: int | None = None, key_added: str = "select", rng: Any = None, random_state: Any = None,
+    workers: Any = None, copy: bool = False,
+) -> AnnData | None:  # fmt: skip
     """Compare numbers of clusters and families of covariance; say plainly where the cells cannot tell.
 
     Args:
@@ -63,23 +46,12 @@ def select(
     """
     if criterion not in CRITERIA:
         raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r:.80}")
-    adata = written_to(adata, copy=copy)
-    refuse_key(key_added)
-    matrix = matrix_of(
-        adata, layer=layer, use_rep=use_rep, mask_var=mask_var, noise_layer=noise_layer, weights=weights, batch=batch,
-        zeros=zeros, spread=True,
+    values = {"layer": layer, "use_rep": use_rep, "mask_var": mask_var, "noise_layer": noise_layer, "zeros": zeros}
+    adata, clusterer = begin(
+        adata, key_added, copy=copy, values=values | {"weights": weights, "batch": batch}, covariance=covariance,
+        n_factors=n_factors, prior=prior, starts=starts, rng=rng, random_state=random_state, workers=workers,
     )  # fmt: skip
-    clusterer = Clusterer(
-        matrix,
-        covariance,
-        n_factors,
-        batch is not None,
-        prior,
-        starts,
-        rng=one_seed(rng, random_state),
-        workers=workers,
-    )
-    numbers = numbers_of(n_components, int(matrix.seen.sum()))
+    numbers = numbers_of(n_components, clusterer.n_cells)
     found = list(clusterer.each(numbers, held_out=criterion == "held_out"))
     best = best_of(found, criterion)
     adata.uns[key_added] = {

@@ -22,8 +22,9 @@ def test_flow_with_a_third_of_the_values_hidden(real_data):
 
 
 def test_wine_with_a_third_of_the_values_hidden():
-    found = accuracy.ours(accuracy.hidden(accuracy.wines(), accuracy.WINE_HIDDEN, 2), "grower", 3, 2)
-    assert found.ari >= 0.75
+    part = accuracy.hidden(accuracy.wines(), accuracy.WINE_HIDDEN, 2)
+    found = accuracy.ours(part, "grower", 3, 2, covariance=["full", "scaled", "tied"])
+    assert found.ari >= 0.80
 
 
 # --- single-cell proteomics: six runs ---------------------------------------------------------------------------------
@@ -57,9 +58,9 @@ def test_clusters_that_follow_the_runs_are_told(scope2):
 
 def test_kinds_of_cells_of_embryos(real_data):
     adata = accuracy.guo_cells(real_data)
-    for share, least in ((0.0, 0.75), (0.5, 0.70)):
+    for share, least in ((0.0, 0.78), (0.5, 0.65)):
         part = accuracy.hidden(adata, share, 0)
-        found = accuracy.ours(part, "kind", accuracy.GUO_KINDS, 0, covariance="factor_tied", n_factors=8)
+        found = accuracy.ours(part, "kind", accuracy.GUO_KINDS, 0, covariance="factor_tied", n_factors=7, starts=5)
         assert found.ari >= least
 
 
@@ -71,7 +72,7 @@ def methylation(real_data):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_first_factor_of_methylation_is_its_level(methylation, seed):
     found = methylation.copy()
-    cells.tl.factor(found, rng=seed)
+    cells.tl.factor(found, 1, rng=seed)
     assert accuracy.area(found) >= 0.99
 
 

@@ -100,8 +100,8 @@ def random_problem(seed: int, prior: bool | None) -> tuple[mx.FactorModel, mx.Ob
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_the_log_likelihood_is_that_of_dense_gaussians(kind, noisy, prior):
     own = kind.get("loadings") == "own"
-    made = rows(3, noisy=noisy, groups=0 if own else 3, own=own, uneven=True)
-    fit = mx.fit(FactorModel(2, 2, prior=prior, **kind), made.obs, rng=0, starts=2, max_iter=3000)
+    made = rows(3, n=60, d=6, noisy=noisy, groups=0 if own else 3, own=own, uneven=True)
+    fit = mx.fit(FactorModel(2, 2, prior=prior, **kind), made.obs, rng=0, starts=1)
     wanted = oracles.factor_log_likelihood(fit.mixture, made.obs)
     assert fit.log_likelihood == pytest.approx(wanted, rel=1e-12, abs=1e-8)
     terms = oracles.factor_log_terms(fit.mixture, made.obs)
@@ -165,7 +165,7 @@ def test_the_objective_never_falls(decade, accelerate, prior):
 def test_at_convergence_the_likelihood_has_no_slope(kind, noisy):
     made = rows(8, n=400, d=6, q=1, k=2, noisy=noisy, groups=2, apart=3.0)
     model = FactorModel(2, 1, prior=None, floor=0.0, **kind)
-    fit = mx.fit(model, made.obs, rng=0, tol=1e-13, accelerate=True)
+    fit = mx.fit(model, made.obs, rng=0, tol=1e-11)
     mixture = fit.mixture
 
     def slope(name: str) -> Array:
@@ -182,7 +182,7 @@ def test_at_convergence_the_likelihood_has_no_slope(kind, noisy):
 
 def test_own_loadings_end_without_slope():
     made = rows(9, n=400, d=6, q=1, k=2, own=True, apart=0.0)
-    mixture = mx.fit(FactorModel(2, 1, "own", prior=None, floor=0.0), made.obs, rng=0, tol=1e-13).mixture
+    mixture = mx.fit(FactorModel(2, 1, "own", prior=None, floor=0.0), made.obs, rng=0, tol=1e-11).mixture
     for name in ("loadings", "intercept", "uniquenesses"):
         changed = lambda value, name=name: float(mixture.evolve(**{name: value}).log_density(made.obs).sum())  # noqa: E731
         assert np.abs(oracles.gradient(changed, getattr(mixture, name), 1e-5)).max() < 0.02, name
