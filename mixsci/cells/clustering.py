@@ -12,6 +12,9 @@ from mixsci.cells.results import as_storable, write_mixture
 if TYPE_CHECKING:
     from anndata import AnnData
 
+#: With gaps BIC is too hard on rich families: each parameter counts with the cells that speak of it.
+_CRITERION = "seen_bic"
+
 
 def mixture(
     adata: AnnData, n_components: Any, *, layer: str | None = None, use_rep: str | None = None, mask_var: Any = None,
@@ -28,7 +31,8 @@ def mixture(
         mask_var: which variables: a column of var, or booleans.
         covariance: "auto" (full, scaled, tied and factor for up to 30 variables, factor beyond), or one or several of
             "full", "scaled" (one shape, many sizes), "tied", "diag", "spherical", "tied_diag", "tied_spherical",
-            "factor" (common to all clusters: "factor_tied", "factor_free"), "factor_own"; BIC takes one of several.
+            "factor" (common to all clusters: "factor_tied", "factor_free"), "factor_own". Of several BIC takes one,
+            each parameter counted with the cells that speak of it.
         n_factors: number of factors; None = chosen by BIC (of a sample of cells beyond 4 million values).
         noise_layer: layer with the standard deviation of the error of every value.
         weights: column of obs with weights of the cells.
@@ -60,11 +64,11 @@ def mixture(
         n_factors=n_factors, prior=prior, starts=starts, tol=tol, rng=rng, random_state=random_state, workers=workers,
     )  # fmt: skip
     found = list(clusterer.each(numbers_of(n_components, clusterer.n_cells)))
-    best = best_of(found)
+    best = best_of(found, _CRITERION)
     chosen = {"covariance": best.family, "n_components": best.n_components, "n_factors": best.n_factors}
     params = values | {"zeros": zeros} | chosen
     assignment = write_mixture(adata, key_added, best.fit, clusterer.matrix, params=params)
-    adata.uns[key_added] |= {"verdict": verdict(found), "choices": table_of_choices(found)}
+    adata.uns[key_added] |= {"verdict": verdict(found, _CRITERION), "choices": table_of_choices(found)}
     _tell(best, found)
     warn_of_batches(adata, assignment.codes, batch)
     return adata if copy else None
@@ -78,6 +82,6 @@ def table_of_choices(found: list[Clustering]) -> dict[str, Any]:
 
 def _tell(best: Clustering, found: list[Clustering]) -> None:
     """Warn where the number of clusters was asked for and BIC cannot tell."""
-    sentence = verdict(found)
+    sentence = verdict(found, _CRITERION)
     if "undecided" in sentence:
         warnings.warn(f"{sentence}; taken was K = {best.n_components}", UserWarning, stacklevel=3)

@@ -13,6 +13,7 @@ import numpy as np
 from mixsci.cells.annotations import refuse_key, written_to
 from mixsci.cells.families import Assumed, Family, families
 from mixsci.cells.matrix import Matrix, matrix_of
+from mixsci.cells.seen_bic import seen_bic
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.start import draw_rows
@@ -21,7 +22,7 @@ from mixsci.engine.factor_mixture import variances_of
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.observations import Observations
 from mixsci.engine.tables import as_generator
-from mixsci.errors import DataError
+from mixsci.errors import ConvergenceWarning, DataError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -30,8 +31,8 @@ Array = np.ndarray
 
 #: Numbers of factors that are tried, from the fewest on, until BIC has risen twice.
 _FACTORS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 25, 30, 40, 50)
-#: Values of a sample on which the number of factors is chosen, and starts of the fits that it is chosen by.
-_MOST_VALUES, _FEW_STARTS = 4_000_000, 2
+#: Values of a sample on which the number of factors is chosen; starts and passes of the fits that it is chosen by.
+_MOST_VALUES, _FEW_STARTS, _FEW_PASSES = 4_000_000, 1, 400
 #: With one cluster these are what others are too.
 _SAME_ALONE = ("scaled", "tied", "factor_free", "factor_own", "tied_diag", "tied_spherical")
 #: What BIC cannot tell apart.
@@ -47,6 +48,7 @@ class Clustering:
     """One fit: of which family, with how many clusters and factors, and how well it foretells hidden values.
 
     Attributes:
+        seen_bic: BIC in which every parameter counts with the cells that speak of it.
         held_out: log density of a hidden value given the others of its cell, nats, mean over hidden values; NaN = not
             asked for.
     """
@@ -56,14 +58,16 @@ class Clustering:
     n_factors: int
     fit: Fit = field(repr=False)
     held_out: float = np.nan
+    seen_bic: float = np.nan
 
     def row(self) -> dict[str, Any]:
         """Its line of a table."""
         found = self.fit
         return {
             "n_components": self.n_components, "covariance": self.family, "n_factors": self.n_factors,
-            "bic": found.bic, "aic": found.aic, "icl": found.icl, "log_likelihood": found.log_likelihood,
-            "n_free": found.n_free, "held_out": self.held_out, "outcome": found.outcome.name,
+            "seen_bic": self.seen_bic, "bic": found.bic, "aic": found.aic, "icl": found.icl,
+            "log_likelihood": found.log_likelihood, "n_free": found.n_free, "held_out": self.held_out,
+            "outcome": found.outcome.name,
         }  # fmt: skip
 
 
@@ -109,6 +113,12 @@ class Clusterer:
         return np.sqrt(np.maximum(variance - noise / seen, _LEAST_LEFT * variance))
 
     @cached_property
+    def pairs(self) -> Array:
+        """(D, D) cells that have both of two variables."""
+        seen = (obs.seen().astype(float) for _, obs in self.matrix.parts())
+        return np.asarray(sum(part.T @ part for part in seen))
+
+    @cached_property
     def sample(self) -> Observations:
         """Cells on which the number of factors is chosen: all of them where they are few."""
         most = max(1000, _MOST_VALUES // len(self.matrix.names))
@@ -148,7 +158,10 @@ class Clusterer:
         def bic(q: int) -> float:
             if not 1 <= q <= self.most_factors:
                 return np.inf
-            return self._fit(self._model(k, family, q), self.sample, starts=_FEW_STARTS).bic
+            with warnings.catch_warnings():
+                # A factor too many dies slowly, and BIC sees that it is one long before.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                return self._fit(self._model(k, family, q), self.sample, starts=_FEW_STARTS, max_iter=_FEW_PASSES).bic
 
         step = 1 if bic(begin + 1) < bic(begin) else -1
         while bic(begin + step) < bic(begin):
@@ -167,13 +180,23 @@ class Clusterer:
         q = self.factors_for(k, family) if family.factors else 0
         model = self._model(k, family, q)
         found = self._fit(model, self.matrix.obs)
-        return Clustering(family.name, k, q, found, self._foretold(model, self.matrix.obs) if held_out else np.nan)
+        foretold = self._foretold(model, self.matrix.obs) if held_out else np.nan
+        pairs = None if family.factors else self.pairs
+        return Clustering(family.name, k, q, found, foretold, seen_bic(family.name, found, self.matrix, pairs))
 
     def _model(self, k: int, family: Family, q: int) -> Any:
         return family.make(k, Assumed(self.sd, self.batches, self.prior, q or 1))
 
-    def _fit(self, model: Any, obs: Any, starts: int | None = None) -> Fit:
-        return fit(model, obs, starts=starts or self.starts, tol=self.tol, rng=self.rng, workers=self.workers)
+    def _fit(self, model: Any, obs: Any, starts: int | None = None, max_iter: int = 10_000) -> Fit:
+        return fit(
+            model,
+            obs,
+            starts=starts or self.starts,
+            tol=self.tol,
+            max_iter=max_iter,
+            rng=self.rng,
+            workers=self.workers,
+        )
 
     def _foretold(self, model: Any, obs: Any) -> float:
         """Mean log density of hidden values given the others of their cells, under fits that have not seen them."""
@@ -233,11 +256,15 @@ def one_seed(rng: Any, random_state: Any) -> Any:
 
 
 CRITERIA = {
+    "seen_bic": lambda one: one.seen_bic,
     "bic": lambda one: one.fit.bic,
     "aic": lambda one: one.fit.aic,
     "icl": lambda one: one.fit.icl,
     "held_out": lambda one: -one.held_out,
 }
+
+
+_IN_WORDS = {"seen_bic": "BIC", "bic": "BIC", "aic": "AIC", "icl": "ICL"}
 
 
 def best_of(found: Sequence[Clustering], criterion: str = "bic") -> Clustering:
@@ -266,18 +293,18 @@ def verdict(found: Sequence[Clustering], criterion: str = "bic") -> str:
     numbers = sorted({one.n_components for one in found})
     by_number = {k: best_of([one for one in found if one.n_components == k], criterion) for k in numbers}
     best = best_of(list(by_number.values()), criterion)
-    if criterion not in ("bic", "icl", "aic"):
+    if criterion == "held_out":
         return f"K = {best.n_components} ({best.family}) foretells hidden values best"
     value = CRITERIA[criterion]
     near = [k for k, one in by_number.items() if value(one) - value(best) < UNDECIDED]
     if len(near) > 1:
         listed = ", ".join(map(str, near[:-1])) + f" and {near[-1]}"
-        return f"K is undecided: {criterion.upper()} of K = {listed} differ by less than {UNDECIDED:g}"
+        return f"K is undecided: {_IN_WORDS[criterion]} of K = {listed} differ by less than {UNDECIDED:g}"
     if len(by_number) == 1:
         return f"K = {best.n_components} was the only number tried"
     runner = min((one for k, one in by_number.items() if k != best.n_components), key=value)
-    more = value(runner) - value(best)
+    more, what = value(runner) - value(best), _IN_WORDS[criterion]
     return (
-        f"K = {best.n_components} ({best.family}): {criterion.upper()} of the next best, K = {runner.n_components}, is "
-        f"larger by {more:.1f}"
+        f"K = {best.n_components} ({best.family}): {what} of the next best, K = {runner.n_components}, is larger by "
+        f"{more:.1f}"
     )

@@ -30,7 +30,6 @@ from mixsci.cli.plates import as_dict as plate_as_dict, assays_in_words, results
 
 if TYPE_CHECKING:
     import pandas as pd
-    from anndata import AnnData
     from rich.table import Table
 
     from mixsci.ddpcr.quantified import Quantification
@@ -114,7 +113,7 @@ def _beside(truth: dict[str, float], found: StreamFit) -> Table:
     return table(["", "truth", "found"], body, left=[""])
 
 
-def _cells(folder: Path) -> tuple[AnnData, list[Path]]:
+def _cells(folder: Path) -> tuple[Any, list[Path]]:
     """Simulated cells, clustered from their file, and the files."""
     from mixsci import cells
     from mixsci.cells.simulate import small_cells
@@ -131,7 +130,7 @@ def _cells(folder: Path) -> tuple[AnnData, list[Path]]:
     return adata, [path, *files]
 
 
-def _cell_truth(adata: AnnData) -> dict[str, Any]:
+def _cell_truth(adata: Any) -> dict[str, Any]:
     """What was drawn: shares of the types, and how far clusters and filled gaps agree with the truth."""
     import numpy as np
 
@@ -147,7 +146,7 @@ def _cell_truth(adata: AnnData) -> dict[str, Any]:
     }
 
 
-def _tell_cells(adata: AnnData) -> None:
+def _tell_cells(adata: Any) -> None:
     truth = _cell_truth(adata)
     kinds = [
         str(adata.obs.loc[adata.obs["mixture"] == name, "cell_type"].mode().iloc[0])

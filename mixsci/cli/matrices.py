@@ -16,7 +16,6 @@ from mixsci.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from anndata import AnnData
     from rich.table import Table
 
 #: Markers that are named beside a cluster.
@@ -113,7 +112,7 @@ def _labels_of(path: Path, *columns: str) -> list[str]:
     return [] if path.suffix.lower() == ".h5ad" else [name for name in columns if name]
 
 
-def _prepare(adata: AnnData, *, layer: str | None, use_rep: str, batch: str | None, min_values: int | None) -> None:
+def _prepare(adata: Any, *, layer: str | None, use_rep: str, batch: str | None, min_values: int | None) -> None:
     """Leave out variables with too few values, and look at the gaps."""
     from mixsci import cells
     from mixsci.cells.annotations import labels_of
@@ -126,7 +125,7 @@ def _prepare(adata: AnnData, *, layer: str | None, use_rep: str, batch: str | No
         cells.pp.missingness(adata, layer=layer, groupby=batch)
 
 
-def _refuse_useless(adata: AnnData, key: str) -> None:
+def _refuse_useless(adata: Any, key: str) -> None:
     from mixsci.engine.em.state import Outcome
 
     outcome = Outcome[str(adata.uns[key]["outcome"])]
@@ -134,7 +133,7 @@ def _refuse_useless(adata: AnnData, key: str) -> None:
         raise DataError(outcome.value)
 
 
-def follow_up(adata: AnnData, key: str, *, impute: bool, held_out: bool, seed: int) -> None:
+def follow_up(adata: Any, key: str, *, impute: bool, held_out: bool, seed: int) -> None:
     """What follows from clusters: their markers, gaps filled, hidden values foretold, where that is asked for."""
     from mixsci import cells
 
@@ -147,7 +146,7 @@ def follow_up(adata: AnnData, key: str, *, impute: bool, held_out: bool, seed: i
         cells.tl.held_out(adata, key, rng=seed)
 
 
-def written(adata: AnnData, key: str, out: Path | None, report: Path | None, *, title: str) -> list[Path]:
+def written(adata: Any, key: str, out: Path | None, report: Path | None, *, title: str) -> list[Path]:
     """The files of a clustering, where they are asked for."""
     from mixsci import cells
 
@@ -161,7 +160,7 @@ def written(adata: AnnData, key: str, out: Path | None, report: Path | None, *, 
 # --- what was found --------------------------------------------------------------------------------------------------
 
 
-def tell(adata: AnnData, key: str, name: str) -> None:
+def tell(adata: Any, key: str, name: str) -> None:
     """Print the clusters, what BIC says of their number, and how the fit ended."""
     from mixsci import cells
     from mixsci.cells.tabulated import choices_table
@@ -185,7 +184,7 @@ def _tell_files(files: Sequence[Path], out: Path | None, report: Path | None) ->
         say(wrote([file for file in files if file != out], report))
 
 
-def described(adata: AnnData, key: str) -> str:
+def described(adata: Any, key: str) -> str:
     """The cells in words: how many, of which values, what is missing."""
     entry = adata.uns[key]
     n, d = adata.n_obs, len(entry["names"])
@@ -200,7 +199,7 @@ def described(adata: AnnData, key: str) -> str:
     return f"{words} ({', '.join(said)})" if said else words
 
 
-def clusters_shown(adata: AnnData, key: str, extra: Mapping[str, Sequence[str]] | None = None) -> Table:
+def clusters_shown(adata: Any, key: str, extra: Mapping[str, Sequence[str]] | None = None) -> Table:
     """One line per cluster: share, cells, how surely they belong, and what marks it.
 
     Args:
@@ -220,7 +219,7 @@ def clusters_shown(adata: AnnData, key: str, extra: Mapping[str, Sequence[str]] 
     return table(head, body, left=[*head[:1], *(extra or {}), "marked by"])
 
 
-def markers_of(adata: AnnData, key: str) -> dict[str, list[str]]:
+def markers_of(adata: Any, key: str) -> dict[str, list[str]]:
     """The first markers of every cluster with their effects, in standard deviations: "CD3 +2.1"."""
     from mixsci.cells.tabulated import markers_table
 
@@ -245,7 +244,7 @@ def _choices_shown(choices: pd.DataFrame) -> Table:
     return table(head, body, left=["covariance"])
 
 
-def as_dict(adata: AnnData, key: str, name: str, files: Sequence[Path] = ()) -> dict[str, Any]:
+def as_dict(adata: Any, key: str, name: str, files: Sequence[Path] = ()) -> dict[str, Any]:
     """All of a clustering as plain numbers and text, for JSON."""
     from mixsci import cells
     from mixsci.cells.tabulated import choices_table, clusters_table, means_table
@@ -280,7 +279,7 @@ def as_dict(adata: AnnData, key: str, name: str, files: Sequence[Path] = ()) -> 
     }
 
 
-def _gaps(adata: AnnData, entry: Any) -> dict[str, Any] | None:
+def _gaps(adata: Any, entry: Any) -> dict[str, Any] | None:
     """The single numbers of the report on gaps."""
     if "use_rep" in entry["params"]:
         return None

@@ -14,6 +14,7 @@ from mixsci.engine.em.start import draw_rows
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.steps import expect
 from mixsci.engine.em.task import Ended, Task, rank
+from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.model.factor_frame import principal
 from mixsci.engine.observations import Observations
@@ -79,10 +80,16 @@ class FactorTask(Task):
 
     def begin(self, rng: np.random.Generator, starts: int) -> tuple[FactorMixture, tuple[float, ...]]:
         """The mixture to climb from: the given one, or the best of short climbs from one analyser of a sample."""
-        if self.start is not None:
-            if starts > 1:
-                raise DataError(f"a start is climbed from once; got starts={starts}: leave one of the two out")
-            return complete_factors(self.model, self.start, self.columns, self.labels), ()
+        if self.start is None:
+            # Held once for all of them: many short steps would spend their time on it.
+            with one_blas_thread():
+                return self._best(rng, starts)
+        if starts > 1:
+            raise DataError(f"a start is climbed from once; got starts={starts}: leave one of the two out")
+        return complete_factors(self.model, self.start, self.columns, self.labels), ()
+
+    def _best(self, rng: np.random.Generator, starts: int) -> tuple[FactorMixture, tuple[float, ...]]:
+        """The best of many starts, of which fewer and fewer take part in longer climbs."""
         pilot = self._pilot(rng)
         if self.model.n_components == 1:
             return complete_factors(self.model, pilot, self.columns, self.labels), ()

@@ -127,7 +127,7 @@ def run(rows: Summaries, log_weights: Array, means: Array, covariances: Array) -
 def _run_alike(rows: Summaries, log_weights: Array, means: Array, roots: Array) -> Expected:
     """The same for rows of one J: each component has one factorisation for all of them."""
     q, k = len(rows.h), len(means)
-    J, (a, b) = unpacked(rows.J[:, 0], q), triangle(q)
+    J = unpacked(rows.J[:, 0], q)
     M = np.eye(q) + np.swapaxes(roots, 1, 2) @ J @ roots
     R = np.linalg.cholesky(M)
     W = np.linalg.solve(R, np.swapaxes(roots, 1, 2))
@@ -138,16 +138,13 @@ def _run_alike(rows: Summaries, log_weights: Array, means: Array, roots: Array) 
     log_det = np.log(np.diagonal(R, axis1=1, axis2=2)).sum(axis=1)
     log_p = log_weights[rows.groups].T - 0.5 * quad - log_det[:, None]
     log_density, r = shares_of(np.ascontiguousarray(log_p.T))
-    z = means[:, :, None] + np.swapaxes(W, 1, 2) @ y
-    weighed = rows.weights[:, None] * r
-    counts, second, squares = np.zeros(log_weights.shape), packed(V).T @ r.T, np.empty((k, len(a)))
+    z, weighed = means[:, :, None] + np.swapaxes(W, 1, 2) @ y, rows.weights[:, None] * r
+    counts, second, squares = np.zeros(log_weights.shape), packed(V).T @ r.T, np.empty((k, len(rows.J)))
     np.add.at(counts, rows.groups, weighed)
-    for e in range(k):
-        products = z[e, a] * z[e, b]
-        second += r[:, e] * products
-        squares[e] = products @ weighed[:, e] + weighed[:, e].sum() * packed(V[e])
-    moments = np.einsum("kqn,nk->qn", z, r), second, counts, np.einsum("kqn,nk->kq", z, weighed), squares
-    return Expected(log_density, r, *moments)
+    _add_squares(z, np.ascontiguousarray(r.T), np.ascontiguousarray(weighed.T), second, squares)
+    squares += weighed.sum(axis=0)[:, None] * packed(V)
+    first, sums = np.einsum("kqn,nk->qn", z, r), (z @ weighed.T[:, :, None])[..., 0]
+    return Expected(log_density, r, first, second, counts, sums, squares)
 
 
 def shares_of(log_p: Array) -> tuple[Array, Array]:
@@ -232,6 +229,25 @@ def _run(
                 means[e, j] += _dot(share, z[e, j], tmp, m)
             for j in range(p):
                 squares[e, j] += _dot(share, zz[e, j], tmp, m)
+
+
+@_kernel
+def _add_squares(z, r, weighed, second, squares):
+    """Adds averages of z z' over components to second (p, n); sums of them over rows are squares (k, p)."""
+    k, q, n = z.shape
+    tmp = np.empty(n)
+    for e in range(k):
+        for i in range(q):
+            for j in range(i + 1):
+                at = i * (i + 1) // 2 + j
+                for s in range(n):
+                    tmp[s] = z[e, i, s] * z[e, j, s]
+                for s in range(n):
+                    second[at, s] += r[e, s] * tmp[s]
+                total = 0.0
+                for s in range(n):
+                    total += weighed[e, s] * tmp[s]
+                squares[e, at] = total
 
 
 @_kernel

@@ -99,4 +99,6 @@ def with_scale(mixture: FactorMixture, logarithms: Array) -> dict[str, Array]:
 def logarithms(matrices: Array) -> Array:
     """Logarithms of symmetric positive matrices (..., q, q)."""
     values, vectors = np.linalg.eigh(matrices)
-    return symmetric((vectors * np.log(np.maximum(values, np.finfo(float).tiny))[..., None, :]) @ np.swapaxes(vectors, -1, -2))
+    return symmetric(
+        (vectors * np.log(np.maximum(values, np.finfo(float).tiny))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+    )

@@ -291,7 +291,8 @@ class FactorModel:
         level = (sd / share).ravel()
         return np.concatenate([
             self.weights.spread(weights, self.mask("weights")), means, spread, np.repeat(level, self.n_factors), level,
-            groups, np.full(len(sd), np.sqrt(2.0)), np.full(0 if mixture.scale is None else packed(mixture.scale).size, 1.0),
+            groups, np.full(len(sd), np.sqrt(2.0)),
+            np.full(0 if mixture.scale is None else packed(mixture.scale).size, 1.0),
         ])  # fmt: skip
 
     @property
