@@ -1,4 +1,4 @@
-"""What a user does first with the package as it is installed: fit gaps and errors, ask, save, load, quantify, find."""
+"""What a user does first with the package as it is installed: fit gaps and errors, ask, save, load, find, cluster."""
 
 import tempfile
 from pathlib import Path
@@ -46,4 +46,14 @@ with tempfile.TemporaryDirectory() as folder:
     assert all(file.stat().st_size for file in stream.write(Path(folder) / "stream"))
 assert np.abs(stream.mixture.means[0] - sky.mean).max() < 0.2, stream.mixture.means[0]
 
-print(f"mixsci {mx.__version__} of {Path(mx.__file__).parent} fits, asks, saves, loads, quantifies and finds a stream")
+matrix = mx.cells.simulate_cells(200, 8, 3, missing=0.3, batches=2, rng=1)
+mx.cells.tl.mixture(matrix, 3, covariance=["tied", "factor"], n_factors=2, batch="batch", rng=0)
+mx.cells.tl.impute(matrix)
+assert mx.cells.agreement(matrix.obs["mixture"], matrix.obs["cell_type"]) > 0.9
+assert np.isfinite(matrix.layers["mixture_imputed"]).all()
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "cells.h5ad"
+    matrix.write_h5ad(path)
+    assert mx.cells.load(mx.cells.read(path)).bic == mx.cells.load(matrix).bic
+
+print(f"mixsci {mx.__version__} of {Path(mx.__file__).parent} fits, asks, saves, loads, quantifies, finds, clusters")

@@ -410,7 +410,7 @@ def test_simulated_stars_are_those_of_the_seed(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "s.csv"), mx.simulate.star_catalogue(20, rng=5))
 
 
-@pytest.mark.parametrize("page", ["cli.md", "choose.md", "ddpcr.md", "stars.md", "stars-streams.md"])
+@pytest.mark.parametrize("page", ["cli.md", "choose.md", "cells.md", "ddpcr.md", "stars.md", "stars-streams.md"])
 def test_the_commands_of_the_docs_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^mixsci ([^#\n]+)", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)

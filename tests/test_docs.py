@@ -62,9 +62,13 @@ def test_the_plate_of_the_docs_is_quantified_and_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "page", ["stars.md", "stars-spaces.md", "stars-streams.md", "stars-outputs.md", "uncertainty.md"]
+    "page",
+    [
+        *("stars.md", "stars-spaces.md", "stars-streams.md", "stars-outputs.md", "uncertainty.md"),
+        *("cells.md", "cells-gaps.md", "cells-factors.md", "cells-gates.md", "cells-outputs.md"),
+    ],
 )
-def test_the_pages_on_stars_and_errors_run(page, tmp_path, monkeypatch):
+def test_the_pages_on_stars_cells_and_errors_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run_examples(f"docs/{page}")
     plt.close("all")
@@ -82,5 +86,22 @@ CLAIMS = {
     "stars-spaces.md": lambda names: names["kin"].names == ("v_l", "v_b"),
     "stars-streams.md": lambda names: names["fit"].bic_gain > 100,
     "stars-outputs.md": lambda names: {path.name for path in names["files"]} >= {"components.ecsv", "report.html"},
+    "cells.md": lambda names: (
+        names["cells"].agreement(names["adata"].obs["mixture"], names["adata"].obs["cell_type"]) > 0.9
+        and names["adata"].uns["select"]["n_components"] == 3
+        and names["new"].uns["mixture"]["n_variables"] == 6
+    ),
+    "cells-gaps.md": lambda names: (
+        names["skewed"].uns["missingness"]["depends_on_intensity"]
+        and names["bias"] > 0.2
+        and names["cells"].agreement(names["skewed"].obs["mixture"], names["skewed"].obs["cell_type"]) > 0.8
+        and names["counts"].obs["positive"].notna().all()
+    ),
+    "cells-factors.md": lambda names: (
+        names["adata"].uns["mixture"]["params"]["n_factors"] == 3
+        and names["cells"].agreement(names["adata"].obs["mixture"], names["adata"].obs["cell_type"]) > 0.9
+    ),
+    "cells-gates.md": lambda names: names["ranked"]["names"].dtype.names == ("0", "1", "2"),
+    "cells-outputs.md": lambda names: {path.name for path in names["files"]} >= {"clusters.csv", "report.html"},
     "uncertainty.md": lambda names: (names["low"] < names["high"]) and (names["error"] > 0).all(),
 }

@@ -12,9 +12,6 @@ from mixsci.cells.results import as_storable, write_mixture
 if TYPE_CHECKING:
     from anndata import AnnData
 
-#: With gaps BIC is too hard on rich families: each parameter counts with the cells that speak of it.
-_CRITERION = "seen_bic"
-
 
 def mixture(
     adata: AnnData, n_components: Any, *, layer: str | None = None, use_rep: str | None = None, mask_var: Any = None,
@@ -63,13 +60,16 @@ def mixture(
         adata, key_added, copy=copy, values=values | {"mask_var": mask_var, "zeros": zeros}, covariance=covariance,
         n_factors=n_factors, prior=prior, starts=starts, tol=tol, rng=rng, random_state=random_state, workers=workers,
     )  # fmt: skip
-    found = list(clusterer.each(numbers_of(n_components, clusterer.n_cells)))
-    best = best_of(found, _CRITERION)
+    numbers = numbers_of(n_components, clusterer.n_cells)
+    found = list(clusterer.each(numbers))
+    # With gaps BIC is too hard on rich families; of numbers of clusters it remains the judge.
+    by_number = [best_of([one for one in found if one.n_components == k], "seen_bic") for k in numbers]
+    best = best_of(by_number)
     chosen = {"covariance": best.family, "n_components": best.n_components, "n_factors": best.n_factors}
     params = values | {"zeros": zeros} | chosen
     assignment = write_mixture(adata, key_added, best.fit, clusterer.matrix, params=params)
-    adata.uns[key_added] |= {"verdict": verdict(found, _CRITERION), "choices": table_of_choices(found)}
-    _tell(best, found)
+    adata.uns[key_added] |= {"verdict": verdict(by_number), "choices": table_of_choices(found)}
+    _tell(best, by_number)
     warn_of_batches(adata, assignment.codes, batch)
     return adata if copy else None
 
@@ -82,6 +82,6 @@ def table_of_choices(found: list[Clustering]) -> dict[str, Any]:
 
 def _tell(best: Clustering, found: list[Clustering]) -> None:
     """Warn where the number of clusters was asked for and BIC cannot tell."""
-    sentence = verdict(found, _CRITERION)
+    sentence = verdict(found)
     if "undecided" in sentence:
         warnings.warn(f"{sentence}; taken was K = {best.n_components}", UserWarning, stacklevel=3)

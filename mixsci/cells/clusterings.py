@@ -161,7 +161,8 @@ class Clusterer:
             with warnings.catch_warnings():
                 # A factor too many dies slowly, and BIC sees that it is one long before.
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                return self._fit(self._model(k, family, q), self.sample, starts=_FEW_STARTS, max_iter=_FEW_PASSES).bic
+                model = self._model(k, family, q)
+                return self._fit(model, self.sample, starts=_FEW_STARTS, max_iter=_FEW_PASSES).bic
 
         step = 1 if bic(begin + 1) < bic(begin) else -1
         while bic(begin + step) < bic(begin):

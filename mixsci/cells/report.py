@@ -193,7 +193,8 @@ def _choices(adata: AnnData, key: str) -> list[dict[str, Any]]:
     return [
         {
             "k": row["n_components"], "family": row["covariance"], "q": row["n_factors"] or "", "n_free": row["n_free"],
-            "log_likelihood": f"{row['log_likelihood']:,.2f}", "bic": f"{row['bic']:,.2f}", "taken": bool(row["taken"]),
+            "log_likelihood": f"{row['log_likelihood']:,.2f}", "bic": f"{row['criterion']:,.2f}",
+            "taken": bool(row["taken"]),
             "ended": str(row["outcome"]).lower().replace("_", " "),
         }
         for row in table.to_dict("records")
@@ -217,7 +218,6 @@ def _numbers(fit: Any) -> list[tuple[str, str]]:
     return [
         ("log-likelihood (nats)", f"{fit.log_likelihood:,.4f}"),
         ("free parameters", f"{fit.n_free:,}"),
-        ("BIC, ICL (smaller is better)", f"{fit.bic:,.2f}, {fit.icl:,.2f}"),
         ("passes over the data", str(fit.n_iter)),
         ("estimated to remain (nats)", f"{fit.gap:.2g}"),
     ]

@@ -174,7 +174,7 @@ def tell(adata: Any, key: str, name: str) -> None:
         show(_choices_shown(choices))
     say(f"\n{entry['verdict']}")
     say(f"{fit.outcome.value} ({fit.n_iter} pass{'es' * (fit.n_iter != 1)})")
-    say(f"log-likelihood {fit.log_likelihood:.4f}, {fit.n_free} free parameters, BIC {fit.bic:.2f}")
+    say(f"log-likelihood {fit.log_likelihood:.4f}, {fit.n_free} free parameters")
 
 
 def _tell_files(files: Sequence[Path], out: Path | None, report: Path | None) -> None:
@@ -237,7 +237,7 @@ def _choices_shown(choices: pd.DataFrame) -> Table:
     body = [
         [
             str(row["n_components"]), row["covariance"], str(row["n_factors"] or ""), f"{row['log_likelihood']:.2f}",
-            str(row["n_free"]), f"{row['bic']:.2f}", "taken" if row["taken"] else "",
+            str(row["n_free"]), f"{row['criterion']:.2f}", "taken" if row["taken"] else "",
         ]
         for row in choices.to_dict("records")
     ]  # fmt: skip

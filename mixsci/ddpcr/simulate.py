@@ -277,7 +277,7 @@ def _draw(rates: Array, linked: float, told: _Conditions, rng: np.random.Generat
     dust = np.flatnonzero(rng.random(n) < told.outliers)
     light[dust], copies[dust] = _dust(len(dust), assay, rng), -1
     amplitudes = (empty + light + noise).round(2)
-    order = np.argsort(amplitudes[:, 0])
+    order = np.argsort(amplitudes[:, 0], kind="stable")
     return _Drawn(amplitudes[order], copies[order], partial[order])
 
 

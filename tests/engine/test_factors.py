@@ -79,10 +79,10 @@ def random_problem(seed: int, prior: bool | None) -> tuple[mx.FactorModel, mx.Ob
     rng, kind = np.random.default_rng(seed), KINDS[seed % len(KINDS)]
     own, k = kind.get("loadings") == "own", int(rng.integers(1, 4))
     d, q = int(rng.integers(4, 9)), int(rng.integers(1, 4))
+    grouped = not own and ("offsets" in kind or rng.random() < 0.3)
     made = rows(
         seed, int(rng.integers(30, 80)), d, q, k, gaps=float(rng.choice([0.0, 0.2, 0.6])),
-        noisy=bool(rng.random() < 0.4),
-        groups=0 if own else int(rng.choice([2, 3])) if "offsets" in kind or rng.random() < 0.3 else 0,
+        noisy=bool(rng.random() < 0.4), groups=int(rng.choice([2, 3])) if grouped else 0,
         uneven=bool(rng.random() < 0.3),
     )  # fmt: skip
     model = FactorModel(k, q, prior=prior, **kind)
@@ -91,7 +91,8 @@ def random_problem(seed: int, prior: bool | None) -> tuple[mx.FactorModel, mx.Ob
         np.full(k, 1.0 / k), rng.normal(size=(k, q)), np.tile(np.eye(q), (k, 1, 1)), loadings=off,
         intercept=np.zeros((k, d) if own else d), uniquenesses=np.full(d, 3.0),
     )  # fmt: skip
-    return *ready(model, start, made.obs)[:1], made.obs, ready(model, start, made.obs)[1]
+    model, start = ready(model, start, made.obs)
+    return model, made.obs, start
 
 
 # --- exact -----------------------------------------------------------------------------------------------------------
@@ -493,13 +494,34 @@ def test_one_variable_has_quantiles():
     np.testing.assert_allclose(one.sf(t), [0.95, 0.5, 0.01])
 
 
-def test_a_bound_that_counts_uncertain_loadings_lies_below_the_likelihood_of_the_prior():
-    """With priors alone and one row of weight nothing is learnt: the objective counts what the loadings cost."""
-    made = rows(23, n=200)
-    with_priors, without = (mx.fit(FactorModel(3, 2, prior=prior), made.obs, rng=0, starts=2) for prior in (True, None))
-    assert with_priors.objective < without.objective
-    assert with_priors.log_likelihood < without.log_likelihood
-    assert without.log_prior == 0.0
+def test_factors_that_nothing_needs_vanish_under_priors():
+    made = rows(1, n=300, d=20, q=2, k=2, gaps=0.4)
+    train, test = made.obs.x[:200], made.obs.x[200:]
+    few, many, loose = (
+        mx.fit(FactorModel(2, q, prior=prior), train, rng=0, starts=2) for q, prior in ((2, True), (5, True), (5, None))
+    )
+    size = np.linalg.norm(many.mixture.loadings / np.sqrt(many.mixture.uniquenesses)[:, None], axis=0)
+    assert (size[:2] > 1.0).all()
+    assert (size[2:] < 1e-3).all()
+    held_out = [fit.log_density(test).mean() for fit in (few, many, loose)]
+    assert held_out[1] == pytest.approx(held_out[0], abs=0.01)
+    assert held_out[2] < held_out[1] - 0.1
+
+
+def test_the_bound_lies_below_the_evidence():
+    """One variable, one factor, one row: the evidence is an integral over the loading, done on a grid."""
+    obs, psi, scale = Observations(np.array([[1.3]])), 0.7, 2.0
+    model = FactorModel(1, 1).resolve(np.array([1.0]))
+    grid = np.linspace(-40.0, 40.0, 400_001)
+    prior = norm.pdf(grid, scale=np.sqrt(psi * scale))
+    evidence = np.log(np.trapezoid(prior * norm.pdf(1.3, scale=np.sqrt(grid**2 + psi)), grid))
+    for loading, doubt in itertools.product((-1.0, 0.0, 0.5), (0.1, 1.0, 2.0)):
+        mixture = mx.FactorMixture(
+            [1.0], [[0.0]], [[[1.0]]], loadings=[[loading]], intercept=[0.0], uniquenesses=[psi],
+            doubt=[[[doubt]]], scale=[[[scale]]],
+        )  # fmt: skip
+        spent = model.log_prior(mixture) - model.log_prior(mixture.evolve(doubt=None, scale=None))
+        assert expect(mixture, obs).log_likelihood + spent < evidence
 
 
 # --- doors -----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ _OWN_ROWS = 2.0
 #: Pseudo-variables of the scale of own loadings, and the squared loading, in units of the uniqueness, they speak for.
 #: Factors that nothing needs come to rest by it; common factors have no frame that it could know, and need none.
 SCALE_ROWS, SCALE = 1.0, 0.01
+#: A squared loading, in units of the uniqueness, that is nothing.
+_LEAST_SCALE = 1e-9
 
 
 def of_uniquenesses(uniquenesses: Array, variances: Array) -> float:
@@ -61,11 +63,14 @@ def best_covariances(current: Array, scatter: Array, rows: Array, floor: Array) 
     return raise_eigenvalues(symmetric((turned * sizes[:, None, :]) @ turned.transpose(0, 2, 1)), floor)
 
 
-def best_scale(loadings: Array, doubt: Array, uniquenesses: Array, *, own: bool) -> Array:
+def best_scale(loadings: Array, doubt: Array, uniquenesses: Array, current: Array, *, own: bool) -> Array:
     """(q, q) the covariance of the loadings of all variables in units of their uniqueness, as far as they are known."""
     d, q = loadings.shape
     seen = (loadings / uniquenesses[:, None]).T @ loadings + unpacked(doubt.sum(axis=0), q)
-    return (seen + SCALE_ROWS * SCALE * np.eye(q)) / (d + SCALE_ROWS) if own else seen / d
+    found = (seen + SCALE_ROWS * SCALE * np.eye(q)) / (d + SCALE_ROWS) if own else seen / d
+    # A factor that nothing needs would shrink for ever; the floor is one that the current scale keeps.
+    least = np.clip(np.linalg.eigvalsh(current)[:1], np.finfo(float).tiny, _LEAST_SCALE)
+    return raise_eigenvalues(symmetric(found)[None], least)[0]
 
 
 def of_scales(scales: Array) -> float:
@@ -89,7 +94,8 @@ def cost_of_loadings(mixture: FactorMixture) -> float:
 def with_scale(mixture: FactorMixture, logarithms: Array) -> dict[str, Array]:
     """Another scale, from packed logarithms (C, q(q+1)/2), and the doubt that the same rows leave under it."""
     values, vectors = np.linalg.eigh(unpacked(logarithms, mixture.n_dims))
-    scale = symmetric((vectors * np.exp(values)[:, None, :]) @ vectors.transpose(0, 2, 1))
+    sizes = np.exp(np.clip(values, np.log(_LEAST_SCALE), 600.0))
+    scale = symmetric((vectors * sizes[:, None, :]) @ vectors.transpose(0, 2, 1))
     change = np.linalg.inv(scale) - np.linalg.inv(mixture.scale)
     known = np.linalg.inv(unpacked(mixture.doubt, mixture.n_dims)) + change[:, None]
     roots = np.linalg.inv(np.linalg.cholesky(symmetric(known)))

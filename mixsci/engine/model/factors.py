@@ -195,7 +195,8 @@ class FactorModel:
         ratio = mixture.uniquenesses / psi if stats.blurred else np.ones(len(psi))
         doubt = np.array([each.doubt * ratio[:, None] for each in found])
         scales = [
-            priors.best_scale(each.loadings, part, psi, own=self.own) for each, part in zip(found, doubt, strict=True)
+            priors.best_scale(each.loadings, part, psi, current, own=self.own)
+            for each, part, current in zip(found, doubt, mixture.scale, strict=True)
         ]
         return {"doubt": doubt, "scale": np.array(scales)}
 
@@ -288,11 +289,10 @@ class FactorModel:
             spread = self._structure.spread(mixture.covariances, pooled)
         if mixture.shifts is not None:
             groups = np.tile(sd, mixture.n_groups) * np.sqrt(mixture.n_groups)
-        level = (sd / share).ravel()
+        level, scale = (sd / share).ravel(), self._parts(mixture)[-1]
         return np.concatenate([
             self.weights.spread(weights, self.mask("weights")), means, spread, np.repeat(level, self.n_factors), level,
-            groups, np.full(len(sd), np.sqrt(2.0)),
-            np.full(0 if mixture.scale is None else packed(mixture.scale).size, 1.0),
+            groups, np.full(len(sd), np.sqrt(2.0)), np.ones(scale.size),
         ])  # fmt: skip
 
     @property
