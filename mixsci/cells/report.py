@@ -193,8 +193,8 @@ def _choices(adata: AnnData, key: str) -> list[dict[str, Any]]:
     return [
         {
             "k": row["n_components"], "family": row["covariance"], "q": row["n_factors"] or "", "n_free": row["n_free"],
-            "log_likelihood": f"{row['log_likelihood']:,.2f}", "bic": f"{row['criterion']:,.2f}",
-            "taken": bool(row["taken"]),
+            "log_likelihood": f"{row['log_likelihood']:,.2f}", "seen_bic": f"{row['seen_bic']:,.2f}",
+            "bic": f"{row['bic']:,.2f}", "taken": bool(row["taken"]),
             "ended": str(row["outcome"]).lower().replace("_", " "),
         }
         for row in table.to_dict("records")
@@ -218,6 +218,7 @@ def _numbers(fit: Any) -> list[tuple[str, str]]:
     return [
         ("log-likelihood (nats)", f"{fit.log_likelihood:,.4f}"),
         ("free parameters", f"{fit.n_free:,}"),
+        ("BIC, ICL (smaller is better)", f"{fit.bic:,.2f}, {fit.icl:,.2f}"),
         ("passes over the data", str(fit.n_iter)),
         ("estimated to remain (nats)", f"{fit.gap:.2g}"),
     ]
@@ -293,11 +294,14 @@ Right: where values fall in their predictions, even where errors are honest.{% e
 <h2>What was compared</h2>
 <div class="wide"><table>
 <thead><tr><th>clusters</th><th>covariance</th><th>factors</th><th>log-likelihood</th><th>free parameters</th>
-<th>BIC</th><th>ended</th></tr></thead>
+<th>BIC as seen</th><th>BIC</th><th>ended</th></tr></thead>
 <tbody>{% for row in choices %}<tr{% if row.taken %} class="best"{% endif %}>
 <td>{{ row.k }}{{ " (taken)" if row.taken }}</td><td>{{ row.family }}</td><td>{{ row.q }}</td>
-<td>{{ row.log_likelihood }}</td><td>{{ row.n_free }}</td><td>{{ row.bic }}</td><td>{{ row.ended }}</td></tr>
+<td>{{ row.log_likelihood }}</td><td>{{ row.n_free }}</td>
+<td>{{ row.seen_bic }}</td><td>{{ row.bic }}</td><td>{{ row.ended }}</td></tr>
 {% endfor %}</tbody></table></div>
+<p>Smaller is better. Among covariances with the same number of clusters BIC as seen decides, in which every parameter
+counts with the cells that speak of it; among numbers of clusters BIC.</p>
 {% call figure("choices", "the criterion against the number of clusters") %}BIC over the number of clusters; in the grey
 band fits cannot be told apart.{% endcall %}
 {% endif %}

@@ -85,14 +85,13 @@ def markers_table(adata: AnnData, key: str) -> pd.DataFrame:
 
 
 def choices_table(adata: AnnData, key: str = "mixture") -> pd.DataFrame:
-    """One line per fit that was compared, the one that was taken marked; `criterion` is what they were compared by."""
+    """One line per fit that was compared, the one that was taken marked: see `tl.mixture` for how it was chosen."""
     import pandas as pd
 
     entry = adata.uns[key]
     table, params = pd.DataFrame(dict(entry["choices"])), entry["params"]
     taken = (table["n_components"] == params["n_components"]) & (table["covariance"] == params["covariance"])
-    criterion = table["seen_bic"] if "seen_bic" in table else table["bic"]
-    return table.dropna(axis=1, how="all").assign(criterion=criterion, taken=taken)
+    return table.dropna(axis=1, how="all").assign(taken=taken)
 
 
 def gaps_table(adata: AnnData, key: str = "missingness") -> pd.DataFrame:

@@ -53,8 +53,8 @@ def write_report(
         >>> adata = cells.simulate_cells(100, 5, 2, rng=1)
         >>> cells.tl.mixture(adata, 2, rng=1)
         >>> with TemporaryDirectory() as folder:
-        ...     [path.name for path in cells.write_report(adata, folder, pictures=False)]
-        ['clusters.csv', 'cells.csv', 'means.csv', 'choices.csv', 'model.json']
+        ...     print(*(path.name for path in cells.write_report(adata, folder, pictures=False)))
+        clusters.csv cells.csv means.csv choices.csv model.json
     """
     refuse_others(adata)
     fit, folder = load(adata, key), Path(folder)

@@ -170,11 +170,11 @@ def tell(adata: Any, key: str, name: str) -> None:
     show(clusters_shown(adata, key))
     choices = choices_table(adata, key)
     if len(choices) > 1:
-        say("\nFits that were compared (smaller BIC is better):")
+        say("\nFits that were compared (BIC as seen chooses the covariance, BIC the number of clusters):")
         show(_choices_shown(choices))
     say(f"\n{entry['verdict']}")
     say(f"{fit.outcome.value} ({fit.n_iter} pass{'es' * (fit.n_iter != 1)})")
-    say(f"log-likelihood {fit.log_likelihood:.4f}, {fit.n_free} free parameters")
+    say(f"log-likelihood {fit.log_likelihood:.4f}, {fit.n_free} free parameters, BIC {fit.bic:.2f}")
 
 
 def _tell_files(files: Sequence[Path], out: Path | None, report: Path | None) -> None:
@@ -233,11 +233,11 @@ def markers_of(adata: Any, key: str) -> dict[str, list[str]]:
 
 
 def _choices_shown(choices: pd.DataFrame) -> Table:
-    head = ["clusters", "covariance", "factors", "log-likelihood", "parameters", "BIC", ""]
+    head = ["clusters", "covariance", "factors", "log-likelihood", "parameters", "BIC as seen", "BIC", ""]
     body = [
         [
             str(row["n_components"]), row["covariance"], str(row["n_factors"] or ""), f"{row['log_likelihood']:.2f}",
-            str(row["n_free"]), f"{row['criterion']:.2f}", "taken" if row["taken"] else "",
+            str(row["n_free"]), f"{row['seen_bic']:.2f}", f"{row['bic']:.2f}", "taken" if row["taken"] else "",
         ]
         for row in choices.to_dict("records")
     ]  # fmt: skip
