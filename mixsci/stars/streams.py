@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +48,14 @@ class StreamFit(VelocityFit):
     Attributes:
         field_fit: the fit of the field, to the stars beside the stream; None where a mixture was given.
         gain: log-likelihood that the stream adds on the stream's track to that of the field alone, nats.
+        draws: mixtures that the stars leave open; memberships are averages over the fit and them.
         extra: free parameters that it takes; 2 gain - extra ln(n) > 0 where BIC wants a stream.
     """
 
     field_fit: VelocityFit | None = None
     gain: float = 0.0
     extra: int = 0
+    draws: tuple[Mixture, ...] = field(default=(), repr=False)
 
     @property
     def n_beside(self) -> int | None:
@@ -65,13 +67,10 @@ class StreamFit(VelocityFit):
         """By how much BIC is smaller with the stream than without; below 0 there is no evidence for one."""
         return 2.0 * self.gain - self.extra * float(np.log(self.fit.n))
 
-    @cached_property
+    @property
     def _judges(self) -> list[Mixture]:
-        """Draws of what the stars leave open: few stars make a stream, and each of them has pulled it its way."""
-        with warnings.catch_warnings():
-            # What the stars do not tell is said where standard errors are asked for.
-            warnings.simplefilter("ignore", UserWarning)
-            return [self.mixture, *self.standard_errors.draws(_DRAWS)]
+        """The fit and what its stars leave open: few make a stream, and each of them has pulled it its way."""
+        return [self.mixture, *self.draws]
 
     def to_table(self) -> QTable:
         """The table of `VelocityFit.to_table` with the population of each component, "stream" or "field"."""
@@ -164,6 +163,7 @@ def _told(
         gain=best.log_likelihood - alone.log_likelihood,
         extra=best.n_free - alone.n_free,
     )
+    whole = replace(whole, draws=_draws(whole))
     if whole.bic_gain < 0:
         warnings.warn(
             f"there is no evidence of a stream: BIC is larger by {-whole.bic_gain:.1f} with it than without",
@@ -171,6 +171,17 @@ def _told(
             stacklevel=3,
         )
     return whole
+
+
+def _draws(found: StreamFit) -> tuple[Mixture, ...]:
+    """What the stars leave open of a stream and its field; nothing where they have no standard errors."""
+    with warnings.catch_warnings():
+        # What the stars do not tell is said where standard errors are asked for.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            return tuple(found.standard_errors.draws(_DRAWS))
+        except DataError:
+            return ()
 
 
 def _field(

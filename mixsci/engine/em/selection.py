@@ -50,6 +50,8 @@ _WIDER = 4.0
 _STEPS, _MOST_ROUNDS, _NEAR = 12, 40, 0.05
 #: Draws of uneven weight are worth fewer even ones: below this share they are too far from the mixture.
 _LEAST_EFFECTIVE = 0.25
+#: Fewer rows than this that were lost in all change L by less nats: how well draws tell them does not matter.
+_FEWEST_LOST = 1e-3
 #: Whole climbs at most, each with draws of the last, until one moves by less than this share of a standard error that
 #: all rows would give; those of the rows that were kept are larger still.
 _MOST_CLIMBS, _SETTLED = 6, 0.1
@@ -129,7 +131,8 @@ class Selected:
         if not len(self.draws):
             return kept
         lost, each = self.lost(mixture)
-        if (lost >= 1.0).any() or each.sum() ** 2 < _LEAST_EFFECTIVE * len(each) * (each @ each):
+        uneven = each.sum() ** 2 < _LEAST_EFFECTIVE * len(each) * (each @ each)
+        if (lost >= 1.0).any() or (uneven and self.kept @ lost > _FEWEST_LOST):
             return replace(kept, log_likelihood=-np.inf)
         unseen = expect(mixture, self.draws.weighted((self.kept / (1.0 - lost))[self.classes] * each))
         return replace(
