@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixsci.cells.annotations import listed, refuse_others
+from mixsci.cells.annotations import listed
 from mixsci.cells.matrix import Matrix, matrix_of
+from mixsci.cells.results import entry_of_fit
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ def matrix_again(adata: AnnData, key: str, **changes: Any) -> Matrix:
     Raises:
         DataError: no results of this name, or variables that are no longer there.
     """
-    refuse_others(adata)
-    entry = adata.uns.get(key) if isinstance(key, str) else None
-    if not isinstance(entry, Mapping) or "fit" not in entry:
-        held = [name for name, value in adata.uns.items() if isinstance(value, Mapping) and "fit" in value]
-        raise DataError(f"key must name results of a fit in uns, of which there are {listed(held)}; got {key!r:.80}")
+    entry = entry_of_fit(adata, key)
     params = {name: value for name, value in entry.get("params", {}).items() if name in _OPTIONS}
     params |= changes
     if params.get("use_rep") is None:

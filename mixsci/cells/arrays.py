@@ -35,26 +35,8 @@ class Table(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """Values in memory: array, masked array or data frame."""
-
-    values: Array
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        n, d = self.values.shape
-        return n, d
-
-    def read(self, rows: slice) -> Array:
-        return self.values[rows]
-
-    def pieces(self) -> Iterator[tuple[slice, Array]]:
-        return ((rows, self.read(rows)) for rows in cuts(self.shape))
-
-
-@dataclass(frozen=True, eq=False)
-class Sparse:
-    """Values in memory of which most are zero; zeros that are not stored are zeros."""
+class _Rows:
+    """Rows of values that are read a block at a time, each as `read` of the kind makes it dense."""
 
     values: Any
 
@@ -64,10 +46,25 @@ class Sparse:
         return n, d
 
     def read(self, rows: slice) -> Array:
+        """(b, D) dense values of some rows."""
         return _densified(self.values[rows])
 
     def pieces(self) -> Iterator[tuple[slice, Array]]:
+        """All rows in order, in blocks: which rows, and their values."""
         return ((rows, self.read(rows)) for rows in cuts(self.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(_Rows):
+    """Values in memory: array, masked array or data frame."""
+
+    def read(self, rows: slice) -> Array:
+        return self.values[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse(_Rows):
+    """Values in memory of which most are zero; zeros that are not stored are zeros."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +89,8 @@ class Stored:
 
 
 @dataclass(frozen=True, eq=False)
-class Lazy:
+class Lazy(_Rows):
     """Values that Dask makes when they are asked for, its chunks of rows dense or sparse."""
-
-    values: Any
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        n, d = self.values.shape
-        return n, d
 
     def read(self, rows: slice) -> Array:
         return _densified(self.values[rows].compute())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from mixsci.cells.clusterings import Clustering, begin, best_of, numbers_of, verdict
+from mixsci.cells.clusterings import Clustering, begin, best_of, numbers_of, verdict, warn_of_outcome
 from mixsci.cells.labellings import warn_of_batches
 from mixsci.cells.results import as_storable, write_mixture
 
@@ -66,10 +66,11 @@ def mixture(
     by_number = [best_of([one for one in found if one.n_components == k], "seen_bic") for k in numbers]
     best = best_of(by_number)
     chosen = {"covariance": best.family, "n_components": best.n_components, "n_factors": best.n_factors}
-    params = values | {"zeros": zeros} | chosen
-    assignment = write_mixture(adata, key_added, best.fit, clusterer.matrix, params=params)
-    adata.uns[key_added] |= {"verdict": verdict(by_number), "choices": table_of_choices(found)}
-    _tell(best, by_number)
+    assignment = write_mixture(adata, key_added, best.fit, clusterer.matrix, params=values | {"zeros": zeros} | chosen)
+    sentence = verdict(by_number)
+    adata.uns[key_added] |= {"verdict": sentence, "choices": table_of_choices(found)}
+    _tell(sentence, best)
+    warn_of_outcome(best)
     warn_of_batches(adata, assignment.codes, batch)
     return adata if copy else None
 
@@ -80,8 +81,7 @@ def table_of_choices(found: list[Clustering]) -> dict[str, Any]:
     return {name: as_storable([row[name] for row in rows]) for name in rows[0]}
 
 
-def _tell(best: Clustering, found: list[Clustering]) -> None:
-    """Warn where the number of clusters was asked for and BIC cannot tell."""
-    sentence = verdict(found)
+def _tell(sentence: str, best: Clustering) -> None:
+    """Warn where BIC cannot tell the number of clusters that was asked for."""
     if "undecided" in sentence:
         warnings.warn(f"{sentence}; taken was K = {best.n_components}", UserWarning, stacklevel=3)

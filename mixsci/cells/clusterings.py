@@ -31,6 +31,8 @@ Array = np.ndarray
 
 #: Numbers of factors that are tried, from the fewest on, until BIC has risen twice.
 _FACTORS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 25, 30, 40, 50)
+#: Passes of a fit at most: what climbs longer has a direction that the cells do not tell.
+_PASSES = 2000
 #: Values of a sample on which the number of factors is chosen; starts and passes of the fits that it is chosen by.
 _MOST_VALUES, _FEW_STARTS, _FEW_PASSES = 4_000_000, 1, 400
 #: With one cluster these are what others are too.
@@ -150,24 +152,22 @@ class Clusterer:
 
     def factors_for(self, k: int, family: Family) -> int:
         """The number of factors of k clusters: from that of one cluster on, as long as BIC of the sample falls."""
-        begin = self.factors
+        best = self.factors
         if self.n_factors is not None or k == 1:
-            return begin
+            return best
 
         @cache
         def bic(q: int) -> float:
             if not 1 <= q <= self.most_factors:
                 return np.inf
-            with warnings.catch_warnings():
-                # A factor too many dies slowly, and BIC sees that it is one long before.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model = self._model(k, family, q)
-                return self._fit(model, self.sample, starts=_FEW_STARTS, max_iter=_FEW_PASSES).bic
+            # A factor too many dies slowly, and BIC sees that it is one long before.
+            model = self._model(k, family, q)
+            return self._fit(model, self.sample, starts=_FEW_STARTS, max_iter=_FEW_PASSES).bic
 
-        step = 1 if bic(begin + 1) < bic(begin) else -1
-        while bic(begin + step) < bic(begin):
-            begin += step
-        return begin
+        step = 1 if bic(best + 1) < bic(best) else -1
+        while bic(best + step) < bic(best):
+            best += step
+        return best
 
     def each(self, numbers: Sequence[int], *, held_out: bool = False) -> Iterator[Clustering]:
         """A fit for every number of clusters and every family."""
@@ -188,16 +188,14 @@ class Clusterer:
     def _model(self, k: int, family: Family, q: int) -> Any:
         return family.make(k, Assumed(self.sd, self.batches, self.prior, q or 1))
 
-    def _fit(self, model: Any, obs: Any, starts: int | None = None, max_iter: int = 10_000) -> Fit:
-        return fit(
-            model,
-            obs,
-            starts=starts or self.starts,
-            tol=self.tol,
-            max_iter=max_iter,
-            rng=self.rng,
-            workers=self.workers,
-        )
+    def _fit(self, model: Any, obs: Any, starts: int | None = None, max_iter: int = _PASSES) -> Fit:
+        with warnings.catch_warnings():
+            # Of many fits only what became of the one that is taken matters: `warn_of_outcome` says it.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return fit(
+                model, obs, starts=starts or self.starts, tol=self.tol, max_iter=max_iter, rng=self.rng,
+                workers=self.workers,
+            )  # fmt: skip
 
     def _foretold(self, model: Any, obs: Any) -> float:
         """Mean log density of hidden values given the others of their cells, under fits that have not seen them."""
@@ -209,9 +207,7 @@ class Clusterer:
             # The last value of a variable stays: without one there is nothing to fit.
             hidden[:, (obs.seen() & ~hidden).sum(axis=0) < 2] = False
             rest = obs.valued(np.where(hidden, np.nan, obs.x))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                found = self._fit(model, rest)
+            found = self._fit(model, rest)
             total += float((found.log_density(obs) - found.log_density(rest)).sum())
             count += int(hidden.sum())
         return total / max(count, 1)
@@ -247,6 +243,12 @@ def begin(
     refuse_key(key_added)
     seed, matrix = one_seed(rng, random_state), matrix_of(adata, spread=True, **values)
     return adata, Clusterer(matrix, batches=values.get("batch") is not None, rng=seed, **settings)
+
+
+def warn_of_outcome(taken: Clustering) -> None:
+    """Say how the fit that was taken ended, if not well; for a verb to call."""
+    if not taken.fit.converged:
+        warnings.warn(taken.fit.outcome.value, ConvergenceWarning, stacklevel=3)
 
 
 def one_seed(rng: Any, random_state: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixsci.cells.clusterings import begin
+from mixsci.cells.clusterings import begin, warn_of_outcome
 from mixsci.cells.families import FAMILIES
 from mixsci.cells.matrix import Matrix
 from mixsci.cells.results import as_storable, facts_of_fit, spread_over_variables
@@ -60,6 +60,7 @@ def factor(
         n_factors=n_factors, tol=tol, rng=rng, random_state=random_state, workers=workers, criterion=criterion,
     )  # fmt: skip
     found, matrix = clusterer.one(1, FAMILIES["factor_tied"]), clusterer.matrix
+    warn_of_outcome(found)
     facts = facts_of_fit(found.fit, matrix) | {"params": values | {"n_factors": found.n_factors}}
     if n_factors is None:
         tried = clusterer.factor_table

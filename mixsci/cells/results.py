@@ -77,8 +77,8 @@ def assign_rows(fit: Fit, matrix: Matrix, view: Callable[[Observations], Observa
     order = by_weight(fit)
     proba, log_density = np.empty((matrix.n_obs, len(order))), np.empty(matrix.n_obs)
     for rows, block in matrix.parts():
-        obs = view(block)
-        proba[rows], log_density[rows] = fit.responsibilities(obs)[:, order], fit.log_density(obs)
+        shares = fit.mixture.shares(view(block))
+        proba[rows], log_density[rows] = shares.responsibilities[:, order], shares.log_density
     return Assignment(proba, np.where(matrix.seen, log_density, np.nan), matrix.seen)
 
 
@@ -159,13 +159,18 @@ def load(adata: AnnData, key: str = "mixture") -> Fit:
     Example:
         See `mixsci.cells.tl.mixture`, which writes it.
     """
+    found: Fit = archive.from_text(str(entry_of_fit(adata, key)["fit"]), f"uns[{key!r}]")
+    return found
+
+
+def entry_of_fit(adata: AnnData, key: Any) -> Mapping[str, Any]:
+    """What uns holds of a fit; refuses a key that names none."""
     refuse_others(adata)
     entry = adata.uns.get(key) if isinstance(key, str) else None
     if not isinstance(entry, Mapping) or "fit" not in entry:
         held = [name for name, value in adata.uns.items() if isinstance(value, Mapping) and "fit" in value]
         raise DataError(f"key must name results of a fit in uns, of which there are {listed(held)}; got {key!r:.80}")
-    found: Fit = archive.from_text(str(entry["fit"]), f"uns[{key!r}]")
-    return found
+    return entry
 
 
 def spread_over_variables(values: Array, columns: Array, n_vars: int) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mixsci.cells.clustering import table_of_choices
-from mixsci.cells.clusterings import CRITERIA, begin, best_of, numbers_of, verdict
+from mixsci.cells.clusterings import CRITERIA, begin, best_of, numbers_of, verdict, warn_of_outcome
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def select(
     numbers = numbers_of(n_components, clusterer.n_cells)
     found = list(clusterer.each(numbers, held_out=criterion == "held_out"))
     best = best_of(found, criterion)
+    warn_of_outcome(best)
     adata.uns[key_added] = {
         "choices": table_of_choices(found), "criterion": criterion, "n_components": best.n_components,
         "covariance": best.family, "n_factors": best.n_factors, "verdict": verdict(found, criterion),

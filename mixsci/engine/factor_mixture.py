@@ -142,7 +142,8 @@ class FactorMixture(Mixture):
         with np.errstate(divide="ignore"):
             return np.log(np.vstack([weights, self.pooled_weights]) if self.n_groups else weights)
 
-    def _shares(self, obs: Any, workers: Workers) -> Shares:
+    def shares(self, obs: Any, *, workers: Workers = None) -> Shares:
+        """Both `log_density` (n,) and `responsibilities` (n, K) of rows, from one pass over them."""
         obs = as_observations(obs)
         self.refuse_others(obs)
         warn_of_unknown_groups(self, obs)

@@ -124,11 +124,11 @@ class Mixture:
 
     def log_density(self, obs: Any, *, workers: Workers = None) -> Array:
         """Log density (n,) of each row as measured: noise added, gaps marginalised; 0 where nothing is observed."""
-        return self._shares(obs, workers).log_density
+        return self.shares(obs, workers=workers).log_density
 
     def responsibilities(self, obs: Any, *, workers: Workers = None) -> Array:
         """Probabilities (n, K) that each row comes from each component; rows sum to 1 - P(background)."""
-        return self._shares(obs, workers).responsibilities
+        return self.shares(obs, workers=workers).responsibilities
 
     def predict(self, obs: Any, *, workers: Workers = None) -> Array:
         """The most probable component (n,) of each row; -1 where the background is more probable than any."""
@@ -270,7 +270,8 @@ class Mixture:
             out[2, rows] = np.einsum("ni,nkij,nj->nk", view[rows], spread, view[rows])
         return out[0], out[1], np.maximum(out[2], 0.0)
 
-    def _shares(self, obs: Any, workers: Workers) -> Shares:
+    def shares(self, obs: Any, *, workers: Workers = None) -> Shares:
+        """Both `log_density` (n,) and `responsibilities` (n, K) of rows, from one pass over them."""
         obs = as_observations(obs)
         warn_of_unknown_groups(self, obs)
         log_density, r = np.empty(len(obs)), np.empty((len(obs), self.n_components))
