@@ -1,0 +1,34 @@
+"""New rows from a mixture, seen as given rows are: what a parametric bootstrap fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mixsci.engine.mixture import Mixture
+from mixsci.engine.observations import Observations, observe
+
+Array = np.ndarray
+
+
+def redraw(mixture: Mixture, like: Observations, rng: np.random.Generator) -> Observations:
+    """Rows drawn from a mixture with the gaps, noise, projections, weights and groups of given rows.
+
+    Args:
+        mixture: where the new rows come from; each row from the mixture of its own group, where it differs by group.
+        like: the rows whose design is kept.
+        rng: generator of the draws.
+    """
+    return observe(latent_points(mixture, like, rng), like, rng)
+
+
+def latent_points(mixture: Any, like: Observations, rng: np.random.Generator) -> Array:
+    """(n, D) points drawn from a mixture, one for each of given rows."""
+    if mixture.group_labels is None or like.groups is None:
+        return np.asarray(mixture.sample(len(like), rng=rng)[0])
+    points = np.empty((len(like), mixture.n_dims))
+    for code, label in enumerate(like.group_labels or ()):
+        here = np.flatnonzero(like.groups == code)
+        points[here] = mixture.sample(len(here), rng=rng, group=label)[0]
+    return points
