@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B4C9A", "#4D4D4D")
+PALETTE = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B4C9A", "#4D4D4D",
+    "#882255", "#44AA99", "#999933", "#332288", "#DDCC77", "#117733", "#AA4499", "#88CCEE",
+)  # fmt: skip
 _INK, _PALE = "#262626", "#9A9A9A"
 #: More components than this are told apart by their place alone.
 _MOST_LABELS = 20

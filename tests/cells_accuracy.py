@@ -1,4 +1,4 @@
-"""How well cells are sorted where values are missing: `python -m tests.cells_accuracy`, about ten minutes.
+"""How well cells are sorted where values are missing: `python -m tests.cells_accuracy`, about half an hour.
 
 Every part takes real cells whose kinds are known, gives mixsci what a user would, with its default settings, and
 compares what comes back with the known kinds by the adjusted Rand index (ARI). Labels are used to score alone. Beside

@@ -61,13 +61,11 @@ def mixture(
         n_factors=n_factors, prior=prior, starts=starts, tol=tol, rng=rng, random_state=random_state, workers=workers,
     )  # fmt: skip
     numbers = numbers_of(n_components, clusterer.n_cells)
-    found = list(clusterer.each(numbers))
-    # With gaps BIC is too hard on rich families; of numbers of clusters it remains the judge.
-    by_number = [best_of([one for one in found if one.n_components == k], "seen_bic") for k in numbers]
-    best = best_of(by_number)
+    found = clusterer.settled(list(clusterer.each(numbers)))
+    best = best_of(found)
     chosen = {"covariance": best.family, "n_components": best.n_components, "n_factors": best.n_factors}
     assignment = write_mixture(adata, key_added, best.fit, clusterer.matrix, params=values | {"zeros": zeros} | chosen)
-    sentence = verdict(by_number)
+    sentence = verdict(found)
     adata.uns[key_added] |= {"verdict": sentence, "choices": table_of_choices(found)}
     _tell(sentence, best)
     warn_of_outcome(best)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixsci.cells.annotations import refuse_key, written_to
-from mixsci.cells.families import Assumed, Family, families
+from mixsci.cells.families import FAMILIES, Assumed, Family, families
 from mixsci.cells.matrix import Matrix, matrix_of
 from mixsci.cells.seen_bic import seen_bic
 from mixsci.engine.em.fit import fit
@@ -178,7 +178,31 @@ class Clusterer:
 
     def one(self, k: int, family: Family, *, held_out: bool = False) -> Clustering:
         """The fit of one family with k clusters."""
-        q = self.factors_for(k, family) if family.factors else 0
+        return self._with_factors(k, family, self.factors_for(k, family) if family.factors else 0, held_out=held_out)
+
+    def settled(self, found: Sequence[Clustering], criterion: str = "bic") -> list[Clustering]:
+        """The fits, the best of each number of clusters with the number of factors that whole fits settle on.
+
+        `factors_for` takes single starts for it, which may miss: where two numbers are nearly as good, so do seeds.
+        """
+        best = best_of_each(found, criterion)
+        return [self._settled(one) if one in best else one for one in found]
+
+    def _settled(self, one: Clustering) -> Clustering:
+        if self.n_factors is not None or not one.n_factors or one.n_components == 1:
+            return one
+        more = self._climbed(one, 1)
+        return more if more is not one else self._climbed(one, -1)
+
+    def _climbed(self, one: Clustering, step: int) -> Clustering:
+        """The fit with so many factors more, or less, as BIC falls with."""
+        family, q = FAMILIES[one.family], one.n_factors + step
+        if not 1 <= q <= self.most_factors:
+            return one
+        next_ = self._with_factors(one.n_components, family, q, held_out=not np.isnan(one.held_out))
+        return self._climbed(next_, step) if next_.fit.bic < one.fit.bic else one
+
+    def _with_factors(self, k: int, family: Family, q: int, *, held_out: bool) -> Clustering:
         model = self._model(k, family, q)
         found = self._fit(model, self.matrix.obs)
         foretold = self._foretold(model, self.matrix.obs) if held_out else np.nan
@@ -259,7 +283,6 @@ def one_seed(rng: Any, random_state: Any) -> Any:
 
 
 CRITERIA = {
-    "seen_bic": lambda one: one.seen_bic,
     "bic": lambda one: one.fit.bic,
     "aic": lambda one: one.fit.aic,
     "icl": lambda one: one.fit.icl,
@@ -267,15 +290,26 @@ CRITERIA = {
 }
 
 
-_IN_WORDS = {"seen_bic": "BIC", "bic": "BIC", "aic": "AIC", "icl": "ICL"}
+#: What takes the family where the number of clusters is given: with gaps plain BIC is too hard on rich families.
+_OF_FAMILIES = {**CRITERIA, "bic": lambda one: one.seen_bic}
+_IN_WORDS = {"bic": "BIC", "aic": "AIC", "icl": "ICL"}
 
 
 def best_of(found: Sequence[Clustering], criterion: str = "bic") -> Clustering:
     """The clustering that a criterion likes best: usable ones first."""
+    return _least(best_of_each(found, criterion), CRITERIA[criterion])
+
+
+def best_of_each(found: Sequence[Clustering], criterion: str = "bic") -> list[Clustering]:
+    """The clustering of every number of clusters that a criterion likes best: usable ones first."""
     if criterion not in CRITERIA:
         raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r:.80}")
-    usable = [one for one in found if one.fit.converged] or list(found)
-    return min(usable, key=CRITERIA[criterion])
+    numbers = sorted({one.n_components for one in found})
+    return [_least([one for one in found if one.n_components == k], _OF_FAMILIES[criterion]) for k in numbers]
+
+
+def _least(found: Sequence[Clustering], value: Callable[[Clustering], float]) -> Clustering:
+    return min([one for one in found if one.fit.converged] or found, key=value)
 
 
 def numbers_of(n_components: Any, n_cells: int) -> list[int]:
@@ -293,13 +327,12 @@ def numbers_of(n_components: Any, n_cells: int) -> list[int]:
 
 def verdict(found: Sequence[Clustering], criterion: str = "bic") -> str:
     """What the criterion says of the number of clusters, in a sentence."""
-    numbers = sorted({one.n_components for one in found})
-    by_number = {k: best_of([one for one in found if one.n_components == k], criterion) for k in numbers}
-    best = best_of(list(by_number.values()), criterion)
+    by_number = {one.n_components: one for one in best_of_each(found, criterion)}
+    best = best_of(found, criterion)
     if criterion == "held_out":
         return f"K = {best.n_components} ({best.family}) foretells hidden values best"
     value = CRITERIA[criterion]
-    near = [k for k, one in by_number.items() if value(one) - value(best) < UNDECIDED]
+    near = sorted({one.n_components for one in found if abs(value(one) - value(best)) < UNDECIDED})
     if len(near) > 1:
         listed = ", ".join(map(str, near[:-1])) + f" and {near[-1]}"
         return f"K is undecided: {_IN_WORDS[criterion]} of K = {listed} differ by less than {UNDECIDED:g}"

@@ -24,7 +24,8 @@ def select(
     Args:
         adata: cells by variables; NaN = missing.
         n_components: numbers of clusters.
-        criterion: "bic", "aic", "icl", or "held_out": the density of hidden values given the others of their cells.
+        criterion: "bic" (of families it takes one as `mixture` does), "aic", "icl", or "held_out": the density of
+            hidden values given the others of their cells.
         covariance, layer, use_rep, mask_var, n_factors, noise_layer, weights, batch, zeros, prior, starts, rng,
             random_state, workers, copy: as in `mixture`.
         key_added: name of the results.
@@ -52,7 +53,7 @@ def select(
         n_factors=n_factors, prior=prior, starts=starts, rng=rng, random_state=random_state, workers=workers,
     )  # fmt: skip
     numbers = numbers_of(n_components, clusterer.n_cells)
-    found = list(clusterer.each(numbers, held_out=criterion == "held_out"))
+    found = clusterer.settled(list(clusterer.each(numbers, held_out=criterion == "held_out")), criterion)
     best = best_of(found, criterion)
     warn_of_outcome(best)
     adata.uns[key_added] = {

@@ -246,13 +246,19 @@ class _Fit:
         self.bic, self.icl, self.aic, self.converged = bic, bic, bic, converged
 
 
-def line(k, bic, family="tied", *, held_out=np.nan, converged=True):
-    return Clustering(family, k, 0, _Fit(bic, converged), held_out)
+def line(k, bic, family="tied", *, held_out=np.nan, converged=True, seen_bic=None):
+    return Clustering(family, k, 0, _Fit(bic, converged), held_out, bic if seen_bic is None else seen_bic)
 
 
 def test_numbers_within_two_are_undecided():
     sentence = verdict([line(2, 10.0), line(3, 11.5), line(4, 11.9), line(5, 13.0), line(3, 11.0, "full")])
     assert sentence == "K is undecided: BIC of K = 2, 3 and 4 differ by less than 2"
+
+
+def test_families_are_taken_by_who_speaks_of_their_parameters_and_numbers_by_bic():
+    lines = [line(2, 10.0, seen_bic=9.0), line(2, 14.0, "full", seen_bic=5.0), line(3, 15.5), line(4, 30.0)]
+    assert best_of(lines).family == "full"
+    assert verdict(lines) == "K is undecided: BIC of K = 2 and 3 differ by less than 2"
 
 
 def test_a_clear_number_is_named_with_its_lead():

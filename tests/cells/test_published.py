@@ -21,6 +21,13 @@ def test_flow_with_a_third_of_the_values_hidden(real_data):
     assert exact >= accuracy.theirs(full, "manual_gate", accuracy.FLOW_KINDS, 0) + 0.10
 
 
+def test_flow_with_half_of_the_values_hidden_takes_its_family_by_itself(real_data):
+    adata = accuracy.hidden(accuracy.flow_cells(real_data), 0.5, 0)
+    found = accuracy.ours(adata, "manual_gate", accuracy.FLOW_KINDS, 0, covariance=["full", "scaled", "tied"])
+    assert found.what == "full"
+    assert found.ari >= 0.75
+
+
 def test_wine_with_a_third_of_the_values_hidden():
     part = accuracy.hidden(accuracy.wines(), accuracy.WINE_HIDDEN, 2)
     found = accuracy.ours(part, "grower", 3, 2, covariance=["full", "scaled", "tied"])
