@@ -34,6 +34,8 @@ _PUBLIC = {
     "load": "mixsci.engine.em.archive",
     "standard_errors": "mixsci.engine.inference.uncertainty",
     "StandardErrors": "mixsci.engine.inference.uncertainty",
+    "discrete_or_continuous": "mixsci.engine.inference.discreteness",
+    "Discreteness": "mixsci.engine.inference.discreteness",
     "GaussianMixture": "mixsci.estimators",
     "DataError": "mixsci.errors",
     "FormatError": "mixsci.errors",
@@ -72,6 +74,10 @@ if TYPE_CHECKING:
     from mixsci.engine.em.state import Outcome as Outcome, State as State
     from mixsci.engine.em.steps import em_step as em_step, expect as expect, iterate as iterate
     from mixsci.engine.factor_mixture import FactorMixture as FactorMixture
+    from mixsci.engine.inference.discreteness import (
+        Discreteness as Discreteness,
+        discrete_or_continuous as discrete_or_continuous,
+    )
     from mixsci.engine.inference.uncertainty import (
         StandardErrors as StandardErrors,
         standard_errors as standard_errors,

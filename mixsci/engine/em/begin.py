@@ -204,7 +204,8 @@ def _allowed_covariances(model: Model, start: Mixture) -> Array:
     if not free.any():
         return out
     least = _LEAST_SPREAD * overall_variances(start)
-    flat = free & (np.linalg.eigvalsh(out / np.sqrt(least[:, None] * least))[:, 0] < 1e-6)
+    size = np.sqrt(least)
+    flat = free & (np.linalg.eigvalsh(out / (size[:, None] * size))[:, 0] < 1e-6)
     out[flat] += np.diag(least)
     counts = np.maximum(start.pooled_weights[free], 1e-3)
     scatter = out[free] * counts[:, None, None]
