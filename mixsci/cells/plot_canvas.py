@@ -21,9 +21,7 @@ Array = np.ndarray
 INK, PALE, FAINT = "#262626", "#9A9A9A", "#E6E6E6"
 #: Of cells without a label, a value or a number.
 NOTHING = "#C9C9C9"
-#: More colours, for clusters whose colour was used before.
-_MORE = ("#882255", "#B2B200", "#63CFC0", "#7A4A1E")
-#: Where these are used up, clusters of one colour differ in their marks.
+#: Where colours are used up, clusters of one colour differ in their marks.
 MARKERS = ("o", "^", "s", "D", "v", "P")
 #: Lines of a legend before it has a second column.
 _LEGEND_LINES = 16
@@ -164,7 +162,7 @@ def colors_of(adata: AnnData, key: str, count: int) -> tuple[str, ...]:
     """
     stored = [str(color) for color in np.ravel(adata.uns.get(f"{key}_colors", []))][:count]
     first = stored if len(stored) == count else [PALETTE[k % len(PALETTE)] for k in range(count)]
-    more = iter([color for color in _MORE if color not in first])
+    more = iter([color for color in PALETTE if color not in first])
     return tuple(next(more, color) if color in first[:k] else color for k, color in enumerate(first))
 
 

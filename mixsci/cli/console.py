@@ -61,9 +61,11 @@ def refuse(text: str) -> NoReturn:
 
 @contextmanager
 def warnings_as_notes() -> Iterator[None]:
-    """Warnings of what runs inside become notes, each once."""
+    """Warnings of what runs inside become notes, each once; those from one library to another are left out."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        for of_libraries in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", of_libraries)
         yield
     for sentence in dict.fromkeys(str(warning.message) for warning in caught):
         note(sentence)

@@ -192,7 +192,8 @@ def test_cells_without_a_value_are_na(clustered, tmp_path):
     clustered.write_h5ad(tmp_path / "flagged.h5ad")
     back = anndata.read_h5ad(tmp_path / "flagged.h5ad")
     for name in names:
-        assert back.obs[name].equals(obs[name])
+        # What a category of text is stored as is the reader's choice.
+        assert back.obs[name].astype(object).equals(obs[name].astype(object))
 
 
 def test_a_copy_leaves_the_original_alone(clustered):
