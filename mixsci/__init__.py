@@ -34,6 +34,8 @@ _PUBLIC = {
     "load": "mixsci.engine.em.archive",
     "standard_errors": "mixsci.engine.inference.uncertainty",
     "StandardErrors": "mixsci.engine.inference.uncertainty",
+    "resolvability": "mixsci.engine.inference.resolvability",
+    "Resolvability": "mixsci.engine.inference.resolvability",
     "discrete_or_continuous": "mixsci.engine.inference.discreteness",
     "Discreteness": "mixsci.engine.inference.discreteness",
     "GaussianMixture": "mixsci.estimators",
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
         Discreteness as Discreteness,
         discrete_or_continuous as discrete_or_continuous,
     )
+    from mixsci.engine.inference.resolvability import Resolvability as Resolvability, resolvability as resolvability
     from mixsci.engine.inference.uncertainty import (
         StandardErrors as StandardErrors,
         standard_errors as standard_errors,

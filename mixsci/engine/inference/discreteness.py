@@ -143,12 +143,17 @@ def discrete_or_continuous(
         statistics = _drawn(question, answer, rows, n_boot, level if early_stop else None, rng)
         excess = IntrinsicVariance.of(answer.continuous, rows.observations, workers)
         interval = excess.interval(confidence, rows.doubt)
-    p_value = (1.0 + (statistics >= answer.statistic).sum()) / (1.0 + len(statistics))
-    variance = mean_variance(rows.observations)
+    return _judged(answer, statistics, excess.values, interval, mean_variance(rows.observations), level, confidence)
+
+
+def _judged(
+    answer: _Answer, statistics: Array, excess: Array, interval: Array, variance: Array, level: float, confidence: float
+) -> Discreteness:
+    p_value = float((1.0 + (statistics >= answer.statistic).sum()) / (1.0 + len(statistics)))
     return Discreteness(
-        verdict=_verdict(p_value, level, interval[:, 1] / variance), p_value=float(p_value), level=level,
+        verdict=_verdict(p_value, level, interval[:, 1] / variance), p_value=p_value, level=level,
         statistic=answer.statistic, statistics=statistics, discrete=answer.discrete, continuous=answer.continuous,
-        error_variance=variance, excess=excess.values, interval=interval, confidence=confidence,
+        error_variance=variance, excess=excess, interval=interval, confidence=confidence,
     )  # fmt: skip
 
 

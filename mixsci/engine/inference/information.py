@@ -66,6 +66,12 @@ def row_scores(directions: Directions, yardstick: Yardstick, obs: Any, workers: 
     return reduce(add, map_runs(work, obs, workers, columns=getattr(obs, "width", None)))
 
 
+def scores_of(mixture: Mixture, directions: Array, obs: Observations) -> Array:
+    """(n, q) scores of rows along changes (q, numbers) of the numbers of a mixture."""
+    work = _ScoresOfRun(mixture, Layout.of(mixture), directions)
+    return np.concatenate([work._scores(part) for part in work._parts(obs)])
+
+
 @dataclass(frozen=True, eq=False)
 class _ScoresOfRun:
     """run -> sum of w s s' (q, q) over its rows, s along directions (q, numbers); it can be sent to where rows lie."""
