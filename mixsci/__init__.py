@@ -34,6 +34,8 @@ _PUBLIC = {
     "load": "mixsci.engine.em.archive",
     "standard_errors": "mixsci.engine.inference.uncertainty",
     "StandardErrors": "mixsci.engine.inference.uncertainty",
+    "tails": "mixsci.engine.inference.tails",
+    "Tails": "mixsci.engine.inference.tails",
     "resolvability": "mixsci.engine.inference.resolvability",
     "Resolvability": "mixsci.engine.inference.resolvability",
     "discrete_or_continuous": "mixsci.engine.inference.discreteness",
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
         discrete_or_continuous as discrete_or_continuous,
     )
     from mixsci.engine.inference.resolvability import Resolvability as Resolvability, resolvability as resolvability
+    from mixsci.engine.inference.tails import Tails as Tails, tails as tails
     from mixsci.engine.inference.uncertainty import (
         StandardErrors as StandardErrors,
         standard_errors as standard_errors,

@@ -80,7 +80,27 @@ def test_the_divergence_is_that_from_the_best_single_component():
     assert mx.resolvability(mixture, 50).pairs[0].divergence == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("family", ["full", "tied"])
+def test_a_known_spread_needs_far_fewer_rows():
+    """Near zero the rows measure theta squared, at n theta^4 / 2 (variance known) or n theta^8 / 6 (not known)."""
+    known = mx.resolvability(pair(0.2), 1, covariance="known").pairs[0]
+    free = mx.resolvability(pair(0.2), 1, covariance="tied").pairs[0]
+    assert 2 * known.divergence == pytest.approx(0.2**4 / 2, rel=0.06)
+    assert 2 * free.divergence == pytest.approx(0.2**8 / 6, rel=0.2)
+    assert known.rows_needed < free.rows_needed / 50
+    assert free.efficient_information < known.efficient_information <= known.information
+
+
+def test_the_rows_of_a_known_spread_have_the_power_stated():
+    """The test of variance, the best against a symmetric pair, needs fewer still; that of free weights about these."""
+    found = mx.resolvability(pair(0.5), 1, covariance="known")
+    n, rng = int(found.rows_needed), np.random.default_rng(3)
+    x = rng.normal(size=(2000, n)) + 0.5 * rng.choice([-1, 1], size=(2000, n))
+    null = rng.normal(size=(2000, n))
+    power = np.mean(x.var(axis=1) > np.quantile(null.var(axis=1), 0.95))
+    assert 0.8 < power < 0.97
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "known"])
 def test_all_that_matters_lies_on_the_line_between_a_pair(family):
     """A pair of one covariance in three dimensions says what its projection says, but for the degrees of freedom."""
     rng = np.random.default_rng(0)
@@ -190,6 +210,7 @@ def test_the_rows_stated_have_the_power_stated():
         (pair(1.0), {"like": np.ones((3, 1))}, "like must be Observations"),
         (pair(1.0), {"like": mx.Observations([[0.0, 0.0]])}, "1 dimensions of the mixture"),
         (pair(1.0, variances=(1.0, 2.0)), {"covariance": "tied"}, "choose the family"),
+        (pair(1.0, variances=(1.0, 2.0)), {"covariance": "known"}, "equal for a pair"),
         (pair(1.0, weight=0.0), {}, "weight above 0"),
         ("mixture", {}, "a Mixture or a Fit"),
         (mx.Mixture([[0.5, 0.5]] * 2, [[0.0], [1.0]], np.ones((2, 1, 1)), group_labels="ab"), {}, "of_group"),

@@ -33,7 +33,7 @@ _DRAWS, _MOST_DRAWS, _ENOUGH = 50_000, 800_000, 0.1
 #: Remaining gain per row, nats, at which the fit of a mixture to another one ends.
 _FINE = 1e-12
 #: Families of covariances that stay what they are when rows are projected on the line between a pair.
-_PROJECTABLE = ("full", "tied")
+_PROJECTABLE = ("full", "tied", "known")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,7 +133,8 @@ def resolvability(
         mixture: what is taken to be true: a `Mixture` or a `Fit`, noise removed.
         n_rows: number of rows.
         components: the two; None = every pair.
-        covariance: family of the covariances that would be fitted, as in `Model`; the mixture must belong to it.
+        covariance: family of the covariances that would be fitted, as in `Model`; the mixture must belong to it. Or
+            "known": they would not be fitted, as where errors of known size make them; a pair must then share one.
         level: of the test, in (0, 1).
         power: chance to find the second component, in (level, 1).
         noise: an object of `mixsci.noise`: errors of the rows, one for all or one for each of n rows.
@@ -216,6 +217,8 @@ class _Test:
             raise DataError(f"level and power must hold 0 < level < power < 1; got {self.level} and {self.power}")
         if not (mixture.weights > 0).all():
             raise DataError("every component must have a weight above 0; leave out those that have none")
+        if self.known:
+            return
         near = self.model(self.n_components).covariance.maximise(
             mixture.covariances * mixture.weights[:, None, None], mixture.weights, mixture.covariances,
             self.model(1).pseudo(self.n_dims), 0.0,
@@ -223,9 +226,17 @@ class _Test:
         if not np.allclose(near, mixture.covariances, rtol=1e-6, atol=1e-9 * np.abs(mixture.covariances).max()):
             raise DataError(f"the mixture's covariances are not {self.family!r}: choose the family they belong to")
 
-    def model(self, k: int, mixture: Mixture | None = None) -> Model:
-        """The model of k components."""
-        return Model(k, covariance=self.family, background=None if mixture is None else mixture.background)
+    @property
+    def known(self) -> bool:
+        """Whether covariances are known."""
+        return self.family == "known"
+
+    def model(self, k: int, background: Any = None, **held: list[bool]) -> Model:
+        """The model of k components, parts of some of them held."""
+        if self.known:
+            held["covariances"] = [True] * k
+        family = "full" if self.known else self.family
+        return Model(k, covariance=family, background=background, frozen=Frozen(**held))
 
     @property
     def degrees(self) -> int:
@@ -252,10 +263,10 @@ class _Test:
 def _judge(
     mixture: Mixture, pair: tuple[int, int], design: Observations, test: _Test, rng: np.random.Generator
 ) -> Pair:
-    line, points, known = _problem(mixture, pair, design, test, rng)
+    _refuse_unlike(mixture, pair, test)
+    line, points, (divergence, error) = _problem(mixture, pair, design, test, rng)
     info, info_error = information(line, points)
-    rest, rest_error = efficient_information(line, points, test.model(mixture.n_components, mixture))
-    divergence, error = known
+    rest, rest_error = efficient_information(line, points, test.model(mixture.n_components, mixture.background))
     return Pair(
         components=pair, half_separation=line.half, information=info, efficient_information=rest,
         divergence=divergence, power=test.power_of(divergence), rows_needed=test.rows_for(divergence),
@@ -286,6 +297,12 @@ def _problem(
         n *= 4
 
 
+def _refuse_unlike(mixture: Mixture, pair: tuple[int, int], test: _Test) -> None:
+    one, other = mixture.covariances[pair[0]], mixture.covariances[pair[1]]
+    if test.known and not np.allclose(one, other, rtol=1e-9, atol=0.0):
+        raise DataError(f"covariances that are known must be equal for a pair; those of components {pair} are not")
+
+
 def _projectable(mixture: Mixture, test: _Test) -> bool:
     """Whether all that tells the components apart lies on one line."""
     one, other = mixture.covariances[0], mixture.covariances[-1]
@@ -301,23 +318,24 @@ def _projected(line: Line) -> Mixture:
 def _divergence(line: Line, points: Points, test: _Test) -> tuple[float, float]:
     """Nats per row between a mixture and the best one in which a pair is one, with the standard error."""
     mixture, others = line.mixture, [True] * (line.mixture.n_components - 2) + [False]
-    held = Frozen(weights=[True] * len(others), means=others, covariances=others)
-    model = Model(len(others), covariance=test.family, background=mixture.background, frozen=held)
-    fitted = climb_from(model, points.weighted, _merged(mixture, line.pair), tol=_FINE, workers=None).mixture
+    model = test.model(len(others), mixture.background, weights=[True] * len(others), means=others, covariances=others)
+    start = _merged(line, line.within if test.known else None)
+    fitted = climb_from(model, points.weighted, start, tol=_FINE, workers=None).mixture
     return points.mean(mixture.log_density(points.rows) - fitted.log_density(points.rows))
 
 
-def _merged(mixture: Mixture, pair: Array) -> Mixture:
-    """The mixture with two components made one of their joint mean and covariance."""
+def _merged(line: Line, covariance: Array | None) -> Mixture:
+    """The mixture with two components made one of their joint mean, and of a covariance or their joint one."""
+    mixture, pair = line.mixture, line.pair
     weights = mixture.weights[pair]
     mean = np.average(mixture.means[pair], axis=0, weights=weights)
-    apart = mixture.means[pair] - mean
-    spread = mixture.covariances[pair] + apart[:, :, None] * apart[:, None, :]
+    if covariance is None:
+        apart = mixture.means[pair] - mean
+        spread = mixture.covariances[pair] + apart[:, :, None] * apart[:, None, :]
+        covariance = np.average(spread, axis=0, weights=weights)
     return Mixture(
         np.append(np.delete(mixture.weights, pair), weights.sum()),
         np.vstack([np.delete(mixture.means, pair, axis=0), mean]),
-        np.concatenate(
-            [np.delete(mixture.covariances, pair, axis=0), np.average(spread, axis=0, weights=weights)[None]]
-        ),
+        np.concatenate([np.delete(mixture.covariances, pair, axis=0), covariance[None]]),
         background=mixture.background,
     )
