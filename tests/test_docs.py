@@ -65,6 +65,7 @@ def test_the_plate_of_the_docs_is_quantified_and_written(tmp_path, monkeypatch):
     "page",
     [
         *("stars.md", "stars-spaces.md", "stars-streams.md", "stars-outputs.md", "uncertainty.md"),
+        *("limits.md", "discrete-or-continuous.md", "tails.md"),
         *("cells.md", "cells-gaps.md", "cells-factors.md", "cells-gates.md", "cells-outputs.md"),
     ],
 )
@@ -74,6 +75,12 @@ def test_the_pages_on_stars_cells_and_errors_run(page, tmp_path, monkeypatch):
     plt.close("all")
     check = CLAIMS.get(page)
     assert check is None or check(names)
+
+
+def numbers_in(page: str) -> list[list[float]]:
+    """Rows of the tables of a page that hold numbers alone."""
+    rows = re.findall(r"^\|([-\d.| ]*\d[-\d.| ]*)\|$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+    return [[float(cell) for cell in row.split("|")] for row in rows]
 
 
 #: What a page says of its own numbers.
@@ -103,5 +110,15 @@ CLAIMS = {
     ),
     "cells-gates.md": lambda names: names["ranked"]["names"].dtype.names == ("0", "1", "2"),
     "cells-outputs.md": lambda names: {path.name for path in names["files"]} >= {"clusters.csv", "report.html"},
+    "limits.md": lambda names: (
+        numbers_in("docs/limits.md") == [[distance, *rows] for distance, rows in names["table"].items()]
+        and not names["found"].resolved
+        and names["blurred"] > 2 * names["table"][2.5][2]
+    ),
+    "discrete-or-continuous.md": lambda names: (
+        names["answer"].verdict == "continuous"
+        and np.ptp(names["repeated"].interval) > np.ptp(names["answer"].interval)
+    ),
+    "tails.md": lambda names: names["low"] < names["far"].log_probability[2] < names["high"],
     "uncertainty.md": lambda names: (names["low"] < names["high"]) and (names["error"] > 0).all(),
 }

@@ -94,6 +94,15 @@ def test_units_change_nothing(spread):
     np.testing.assert_allclose(there.interval, 1e12 * here.interval, rtol=5e-3, atol=1e9)
 
 
+def test_one_wild_error_does_not_change_the_answer():
+    x, sigma = peaks(200, intrinsic=0.4), np.full(200, 0.4)
+    sigma[0] = 1e4
+    answer = mx.discrete_or_continuous(x, sigma, 3, **QUICK)
+    without = mx.discrete_or_continuous(x[1:], sigma[1:], 3, **QUICK)
+    assert answer.verdict == "continuous"
+    np.testing.assert_allclose(answer.interval, without.interval, rtol=0.02)
+
+
 def test_own_spreads_are_found():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(0, 0.5, 200), rng.normal(6, 1.0, 200)])
@@ -191,6 +200,7 @@ def test_repeats_tell_types_from_variation(intrinsic, verdict):
         ([[1.0, np.nan], [np.nan, 2.0]], None, {"repeats": True}, "measured twice"),
         ([[1.0, 1.0], [2.0, 2.0]], None, {"repeats": True}, "repeats must differ"),
         ([[1.0, np.inf], [2.0, 2.0]], None, {"repeats": True}, "must be finite"),
+        ([[1.0, np.nan], [2.0, np.nan]], 0.1, {}, "column 1 has none"),
         ([1.0, 2.0], 0.1, {"n_boot": 10}, "at least 1 / level - 1 = 19"),
         ([1.0, 2.0], 0.1, {"n_boot": 0}, "n_boot must be a whole number"),
         ([1.0, 2.0], 0.1, {"level": 1.5}, "level must lie between"),

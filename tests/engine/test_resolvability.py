@@ -171,6 +171,23 @@ def test_one_place_and_two_spreads_are_told_by_spread():
     assert np.isfinite(found.rows_needed)
 
 
+def test_types_that_only_errors_blur_are_a_pair_too():
+    """Without a spread of their own: errors that differ by row, and the same for all."""
+    point = mx.Mixture([0.5, 0.5], [[-1.2], [1.2]], np.zeros((2, 1, 1)))
+    shared = mx.resolvability(point, 100, noise=mx.noise.from_errors([1.0])).pairs[0]
+    drawn = mx.resolvability(point, 100, noise=mx.noise.from_errors(np.ones((4, 1))), rng=0).pairs[0]
+    assert drawn.half_separation == pytest.approx(shared.half_separation)
+    assert abs(drawn.divergence - shared.divergence) < 5 * drawn.errors[2]
+    with pytest.raises(mx.DataError, match="give the rows noise"):
+        mx.resolvability(point, 100)
+
+
+def test_what_draws_leave_open_is_said():
+    close = mx.Mixture([0.5, 0.5], [[-0.1], [0.1]], np.ones((2, 1, 1)))
+    found = mx.resolvability(close, 100, noise=mx.noise.from_errors(np.ones((4, 1))), rng=0).pairs[0]
+    assert "draws leave the divergence open" in str(found)
+
+
 def test_power_rises_with_rows_and_is_the_one_asked_for():
     needed = mx.resolvability(pair(1.0), 1, power=0.9).pairs[0].rows_needed
     powers = [mx.resolvability(pair(1.0), int(n)).pairs[0].power for n in (needed / 4, needed, 4 * needed)]

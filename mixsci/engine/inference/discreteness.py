@@ -18,7 +18,7 @@ from mixsci.engine.em.result import Fit
 from mixsci.engine.em.steps import expect
 from mixsci.engine.inference.climbing import climb_from
 from mixsci.engine.inference.intrinsic import IntrinsicVariance
-from mixsci.engine.inference.measuring import Measured, mean_variance, measured
+from mixsci.engine.inference.measuring import Measured, measured, typical_variance
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.observations import Observations
@@ -46,7 +46,7 @@ class Discreteness:
         p_value: chance of a ratio so large among discrete types. level: at which it is judged.
         statistic: twice the gain in log-likelihood, nats. statistics: those of the rows drawn from the discrete fit.
         discrete, continuous: the two fits.
-        error_variance: (D,) mean variance of the errors, in squared units of x.
+        error_variance: (D,) median variance of the errors, in squared units of x.
         excess: (D,) intrinsic variance, shared by the components, 0 or more, in squared units of x.
         interval: (D, 2) its ends, by profile likelihood. confidence: their chance to hold it.
     """
@@ -143,7 +143,7 @@ def discrete_or_continuous(
         statistics = _drawn(question, answer, rows, n_boot, level if early_stop else None, rng)
         excess = IntrinsicVariance.of(answer.continuous, rows.observations, workers)
         interval = excess.interval(confidence, rows.doubt)
-    return _judged(answer, statistics, excess.values, interval, mean_variance(rows.observations), level, confidence)
+    return _judged(answer, statistics, excess.values, interval, typical_variance(rows.observations), level, confidence)
 
 
 def _judged(
@@ -259,7 +259,7 @@ def _narrow(mixture: Mixture) -> Mixture:
 
 def _wide(mixture: Mixture, obs: Observations) -> Mixture:
     """The mixture with at least a share of the error's variance in every component."""
-    least = _FIRST_SHARE * mean_variance(obs)
+    least = _FIRST_SHARE * typical_variance(obs)
     variances = np.maximum(np.diagonal(mixture.covariances, axis1=1, axis2=2), least)
     return mixture.evolve(covariances=variances[:, :, None] * np.eye(mixture.n_dims))
 

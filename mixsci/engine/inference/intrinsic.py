@@ -15,7 +15,7 @@ from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.state import State
 from mixsci.engine.inference.climbing import climb_from
-from mixsci.engine.inference.measuring import mean_variance
+from mixsci.engine.inference.measuring import typical_variance
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.covariances import Diagonal
 from mixsci.engine.model.model import Frozen, Model
@@ -71,7 +71,7 @@ class IntrinsicVariance:
         return np.maximum(here + np.hypot(ends - here, z * doubt[:, None]) * [-1.0, 1.0], 0.0)
 
     def _ends(self, dim: int, z: float) -> tuple[float, float]:
-        here, unit = float(self.values[dim]), float(mean_variance(self.obs)[dim])
+        here, unit = float(self.values[dim]), float(typical_variance(self.obs)[dim])
 
         def fallen(variance: float) -> float:
             return 2.0 * (self.best.log_likelihood - self.profile(dim, variance)) - z**2

@@ -26,7 +26,7 @@ class Measured(Protocol):
 
     @property
     def doubt(self) -> Array:
-        """(D,) standard error of the mean error variance, in squared units of x."""
+        """(D,) standard error of the typical error variance, in squared units of x."""
 
     def again(self, mixture: Mixture, rng: np.random.Generator) -> Observations:
         """Rows measured in the same way of things drawn from a mixture."""
@@ -87,7 +87,7 @@ class RepeatedError:
 
     @property
     def doubt(self) -> Array:
-        return mean_variance(self.observations) * np.sqrt(2.0 / self.degrees)
+        return typical_variance(self.observations) * np.sqrt(2.0 / self.degrees)
 
     def again(self, mixture: Mixture, rng: np.random.Generator) -> Observations:
         means = redraw(mixture, self.observations, rng).x
@@ -106,6 +106,9 @@ def measured(x: Any, error: Any, *, repeats: bool) -> Measured:
     obs = x if isinstance(x, Observations) else _observed(x, error)
     if isinstance(x, Observations) and error is not None:
         raise DataError("Observations carry their own noise: leave error None")
+    blank = ~obs.seen().any(axis=0)
+    if blank.any():
+        raise DataError(f"every column needs a value; column {int(np.argmax(blank))} has none: leave it out")
     if obs.projection is not None:
         raise DataError("rows that see a projection are not asked for types: give the columns in which types differ")
     variances = np.broadcast_to(_variances(obs), obs.x.shape)
@@ -115,11 +118,10 @@ def measured(x: Any, error: Any, *, repeats: bool) -> Measured:
     return KnownError(obs)
 
 
-def mean_variance(obs: Observations) -> Array:
-    """(D,) variances of the errors, averaged over the values that are seen."""
-    seen = obs.seen()
-    total = np.where(seen, _variances(obs), 0.0).sum(axis=0)
-    return np.asarray(total / np.maximum(seen.sum(axis=0), 1))
+def typical_variance(obs: Observations) -> Array:
+    """(D,) variances of the errors, the median over the values that are seen."""
+    variances = np.broadcast_to(_variances(obs), obs.x.shape)
+    return np.array([np.median(column[seen]) for column, seen in zip(variances.T, obs.seen().T, strict=True)])
 
 
 def _variances(obs: Observations) -> Array:

@@ -72,6 +72,7 @@ class Pair:
             f"components {self.components[0]} and {self.components[1]}, {2 * self.half_separation:.2g} standard "
             f"deviations apart: {self.n_rows} rows {'suffice' if self.resolved else 'are too few'}; {self._needed} to "
             f"tell them apart with chance {self.wanted:g} at level {self.level:g} (with these: {self.power:.2f})"
+            f"{self._open}"
         )
 
     @property
@@ -82,6 +83,13 @@ class Pair:
     @property
     def _needed(self) -> str:
         return f"it takes {self.rows_needed:.3g}" if np.isfinite(self.rows_needed) else "no number is enough"
+
+    @property
+    def _open(self) -> str:
+        """What draws have left open of it."""
+        if self.errors[2] <= _ENOUGH * self.divergence:
+            return ""
+        return f"; draws leave the divergence open, {self.divergence:.2g} with a standard error of {self.errors[2]:.2g}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,7 +158,7 @@ def resolvability(
         >>> pair = mx.Mixture([0.5, 0.5], [[-1.5], [1.5]], [[[1.0]], [[1.0]]])
         >>> found = mx.resolvability(pair, 200)
         >>> found.resolved, round(found.pairs[0].information, 2)
-        (True, 0.8)
+        (True, 0.92)
         >>> blurred = mx.resolvability(pair, 200, noise=mx.noise.from_errors([1.0]))
         >>> blurred.resolved
         False
@@ -254,10 +262,11 @@ class _Test:
         return float(1.0 - chndtr(self.threshold, self.degrees, 2.0 * self.n_rows * max(divergence, 0.0)))
 
     def rows_for(self, divergence: float) -> float:
-        """Rows that exceed it with chance `power`."""
+        """Rows that exceed it with chance `power`, no fewer than there are numbers to fit."""
         if divergence <= 0.0:
             return np.inf
-        return float(np.ceil(chndtrinc(self.threshold, self.degrees, 1.0 - self.power) / (2.0 * divergence)))
+        enough = chndtrinc(self.threshold, self.degrees, 1.0 - self.power) / (2.0 * divergence)
+        return float(np.ceil(max(enough, self.model(self.n_components).n_free(self.n_dims))))
 
 
 def _judge(
@@ -283,10 +292,10 @@ def _problem(
         # Noise that all rows share is a wider mixture.
         mixture = mixture.evolve(covariances=mixture.covariances + design.noise.covariance)
         design = Observations(design.x)
-    line = Line(mixture, *pair)
+    line = Line(mixture, *pair, _blur(design))
     if whole and mixture.background is None and (mixture.n_dims == 1 or _projectable(mixture, test)):
         flat = mixture if mixture.n_dims == 1 else _projected(line)
-        line, points = Line(flat, *pair), grid_of(flat)
+        line, points = Line(flat, *pair, np.zeros((1, 1))), grid_of(flat)
         return line, points, _divergence(line, points, test)
     n = _DRAWS
     while True:
@@ -295,6 +304,15 @@ def _problem(
         if found[1] <= _ENOUGH * found[0] or n >= _MOST_DRAWS:
             return line, points, found
         n *= 4
+
+
+def _blur(design: Observations) -> Array:
+    """(D, D) mean noise of the rows in the dimensions of the mixture; none where they see a projection."""
+    if design.projection is not None:
+        return np.zeros((design.n_dims, design.n_dims))
+    seen = design.seen().sum(axis=0)
+    total = design.noise.covariances(len(design)).sum(axis=0)
+    return np.asarray(total / np.sqrt(np.maximum(seen[:, None] * seen, 1)))
 
 
 def _refuse_unlike(mixture: Mixture, pair: tuple[int, int], test: _Test) -> None:

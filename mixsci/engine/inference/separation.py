@@ -11,6 +11,7 @@ from mixsci.engine.inference.numbers import Layout, coordinates
 from mixsci.engine.inference.points import Points
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
+from mixsci.errors import DataError
 
 Array = np.ndarray
 
@@ -24,11 +25,13 @@ class Line:
 
     Args:
         mixture: of which they are two. first, second: their numbers.
+        blur: (D, D) mean noise of the rows.
     """
 
     mixture: Mixture
     first: int
     second: int
+    blur: Array
 
     @property
     def pair(self) -> Array:
@@ -58,11 +61,17 @@ class Line:
     @property
     def gauge(self) -> Array:
         """(D,) what measures such steps: gauge @ unit = 1; across the line it sees nothing."""
-        return np.linalg.solve(self.within, self.unit)
+        return np.linalg.solve(self.within + self.blur, self.unit)
 
     @property
     def _root(self) -> Array:
-        return np.linalg.cholesky(self.within)
+        try:
+            return np.linalg.cholesky(self.within + self.blur)
+        except np.linalg.LinAlgError:
+            raise DataError(
+                f"components {self.first} and {self.second} have no spread in some direction, where nothing can hide "
+                "that they are two: give the rows noise"
+            ) from None
 
     @property
     def _whitened(self) -> Array:

@@ -95,7 +95,7 @@ def tails(
         >>> channel = mx.Mixture([0.99, 0.01], [[0.0], [0.0]], [[[1.0]], [[25.0]]])
         >>> far = mx.tails(channel, [3.0, 6.0])
         >>> far.probability.round(5), far.log10_ratio.round(1)
-        (array([0.00816, 0.0023 ]), array([0.3, 4.9]))
+        (array([0.00816, 0.0023 ]), array([0.1, 4.5]))
     """
     here = _one_dimension(mixture, group)
     if side not in _SIDES:
