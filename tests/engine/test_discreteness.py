@@ -94,6 +94,17 @@ def test_units_change_nothing(spread):
     np.testing.assert_allclose(there.interval, 1e12 * here.interval, rtol=5e-3, atol=1e9)
 
 
+def test_errors_that_are_stated_too_large_are_noticed():
+    x = peaks(300)
+    right, large = (mx.discrete_or_continuous(x, error, 3, **QUICK) for error in (0.4, 0.6))
+    assert right.residual == pytest.approx(1.0, abs=0.2)
+    assert large.residual == pytest.approx(right.residual * (0.4 / 0.6) ** 2, rel=0.15)
+    assert not right.too_narrow.any()
+    assert large.too_narrow.all()
+    assert "check the errors" in str(large)
+    assert "check the errors" not in str(right)
+
+
 def test_one_wild_error_does_not_change_the_answer():
     x, sigma = peaks(200, intrinsic=0.4), np.full(200, 0.4)
     sigma[0] = 1e4

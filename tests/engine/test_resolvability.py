@@ -230,6 +230,13 @@ def test_the_rows_stated_have_the_power_stated():
         (pair(1.0, variances=(1.0, 2.0)), {"covariance": "known"}, "equal for a pair"),
         (pair(1.0, weight=0.0), {}, "weight above 0"),
         ("mixture", {}, "a Mixture or a Fit"),
+        (
+            mx.FactorMixture(
+                [1.0], [[0.0]], [[[1.0]]], loadings=[[2.0], [1.0]], intercept=[0.0, 5.0], uniquenesses=[1.0, 1.0]
+            ),
+            {},
+            "got FactorMixture",
+        ),
         (mx.Mixture([[0.5, 0.5]] * 2, [[0.0], [1.0]], np.ones((2, 1, 1)), group_labels="ab"), {}, "of_group"),
         (mx.Mixture([np.nan, np.nan], [[0.0], [1.0]], np.ones((2, 1, 1))), {}, "left open"),
     ],

@@ -18,7 +18,7 @@ from mixsci.engine.em.result import Fit
 from mixsci.engine.em.steps import expect
 from mixsci.engine.inference.climbing import climb_from
 from mixsci.engine.inference.intrinsic import IntrinsicVariance
-from mixsci.engine.inference.measuring import Measured, measured, typical_variance
+from mixsci.engine.inference.measuring import Measured, measured, residual, typical_variance
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.observations import Observations
@@ -49,6 +49,8 @@ class Discreteness:
         error_variance: (D,) median variance of the errors, in squared units of x.
         excess: (D,) intrinsic variance, shared by the components, 0 or more, in squared units of x.
         interval: (D, 2) its ends, by profile likelihood. confidence: their chance to hold it.
+        residual: (D,) mean squared distance from the discrete types in units of the error's variance: about 1 where
+            the errors are right and the types discrete, less where the errors are stated too large.
     """
 
     verdict: Verdict
@@ -62,6 +64,7 @@ class Discreteness:
     excess: Array
     interval: Array
     confidence: float
+    residual: Array
 
     def __repr__(self) -> str:
         return f"Discreteness({self.verdict}, p = {self.p_value:.3g})"
@@ -72,7 +75,7 @@ class Discreteness:
         said = _SENTENCES[self.verdict].format(types=self.discrete.n_components)
         return (
             f"{said} (p = {self.p_value:.3g}); intrinsic variance in units of the error variance, with its "
-            f"{100 * self.confidence:g} % interval: {', '.join(parts)}"
+            f"{100 * self.confidence:g} % interval: {', '.join(parts)}{_TOO_LARGE if self.too_narrow.any() else ''}"
         )
 
     @property
@@ -80,7 +83,13 @@ class Discreteness:
         """(D,) intrinsic variance in units of the error's."""
         return self.excess / self.error_variance
 
+    @property
+    def too_narrow(self) -> Array:
+        """(D,) whether peaks are narrower than errors of the stated size make them, by three standard errors."""
+        return self.residual < 1.0 - 3.0 * np.sqrt(2.0 / self.discrete.n)
 
+
+_TOO_LARGE = "; the peaks are narrower than errors of the stated size would make them: check the errors"
 _SENTENCES = {
     "discrete": "nothing speaks against {types} discrete types blurred by error",
     "continuous": "the {types} peaks are wider than the errors make them: continuous variation",
@@ -141,19 +150,22 @@ def discrete_or_continuous(
         warnings.simplefilter("ignore", ConvergenceWarning)
         answer = question.ask(rows.observations, starts, rng)
         statistics = _drawn(question, answer, rows, n_boot, level if early_stop else None, rng)
-        excess = IntrinsicVariance.of(answer.continuous, rows.observations, workers)
-        interval = excess.interval(confidence, rows.doubt)
-    return _judged(answer, statistics, excess.values, interval, typical_variance(rows.observations), level, confidence)
+        intrinsic = IntrinsicVariance.of(answer.continuous, rows.observations, workers)
+        interval = intrinsic.interval(confidence, rows.doubt)
+    return _judged(rows.observations, answer, statistics, intrinsic.values, interval, level, confidence)
 
 
 def _judged(
-    answer: _Answer, statistics: Array, excess: Array, interval: Array, variance: Array, level: float, confidence: float
-) -> Discreteness:
+    obs: Observations, answer: _Answer, statistics: Array, excess: Array, interval: Array, level: float,
+    confidence: float,
+) -> Discreteness:  # fmt: skip
     p_value = float((1.0 + (statistics >= answer.statistic).sum()) / (1.0 + len(statistics)))
+    variance = typical_variance(obs)
     return Discreteness(
         verdict=_verdict(p_value, level, interval[:, 1] / variance), p_value=p_value, level=level,
         statistic=answer.statistic, statistics=statistics, discrete=answer.discrete, continuous=answer.continuous,
         error_variance=variance, excess=excess, interval=interval, confidence=confidence,
+        residual=residual(answer.discrete.mixture, obs),
     )  # fmt: skip
 
 

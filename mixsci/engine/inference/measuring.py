@@ -124,6 +124,17 @@ def typical_variance(obs: Observations) -> Array:
     return np.array([np.median(column[seen]) for column, seen in zip(variances.T, obs.seen().T, strict=True)])
 
 
+def residual(mixture: Mixture, obs: Observations) -> Array:
+    """(D,) mean squared distance of values from the components they belong to, in units of their error's variance."""
+    weights = np.ones(len(obs)) if obs.row_weights is None else obs.row_weights
+    shares = weights[:, None] * mixture.responsibilities(obs)
+    seen = obs.seen()
+    variances = np.where(seen, _variances(obs), 1.0)
+    apart = np.where(seen, obs.x, 0.0)[:, None] - np.where(seen[:, None], mixture.means, 0.0)
+    total = np.einsum("nk,nkd->d", shares, apart**2 / variances[:, None])
+    return np.asarray(total / (weights @ seen))
+
+
 def _variances(obs: Observations) -> Array:
     return np.diagonal(obs.noise.covariances(len(obs)), axis1=1, axis2=2)
 
