@@ -213,6 +213,7 @@ def test_repeats_tell_types_from_variation(intrinsic, verdict):
         ([[1.0, np.inf], [2.0, 2.0]], None, {"repeats": True}, "must be finite"),
         ([[1.0, np.nan], [2.0, np.nan]], 0.1, {}, "column 1 has none"),
         ([1.0, 2.0], 0.1, {"n_boot": 10}, "at least 1 / level - 1 = 19"),
+        ([], 0.1, {}, "at least one value"),
         ([1.0, 2.0], 0.1, {"n_boot": 0}, "n_boot must be a whole number"),
         ([1.0, 2.0], 0.1, {"level": 1.5}, "level must lie between"),
         ([1.0, 2.0], 0.1, {"spread": "full"}, "spread must be one of"),
@@ -223,6 +224,12 @@ def test_repeats_tell_types_from_variation(intrinsic, verdict):
 def test_what_cannot_be_asked_is_refused(x, error, options, message):
     with pytest.raises(mx.DataError, match=message):
         mx.discrete_or_continuous(x, error, 1, **options)
+
+
+@pytest.mark.parametrize("k", [0, "2", 1.5, True])
+def test_a_number_of_peaks_that_is_none_is_refused(k):
+    with pytest.raises(mx.DataError, match="n_components must be a whole number"):
+        mx.discrete_or_continuous([1.0, 2.0], 0.1, k)
 
 
 def test_a_short_run_of_the_acceptance():

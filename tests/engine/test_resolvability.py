@@ -222,6 +222,8 @@ def test_the_rows_stated_have_the_power_stated():
         (mx.Mixture([1.0], [[0.0]], [[[1.0]]]), {}, "needs two components"),
         (pair(1.0), {"components": (0, 2)}, "two different numbers from 0 to 1"),
         (pair(1.0), {"components": (1, 1)}, "two different numbers"),
+        (pair(1.0), {"components": 1}, "two different numbers"),
+        (pair(1.0), {"components": "ab"}, "two different numbers"),
         (pair(1.0), {"level": 0.9}, "0 < level < power < 1"),
         (pair(1.0), {"noise": np.ones((1, 1, 1, 1))}, "bare noise array"),
         (pair(1.0), {"like": np.ones((3, 1))}, "like must be Observations"),

@@ -142,9 +142,9 @@ def discrete_or_continuous(
         >>> answer.verdict
         'discrete'
     """
-    _check_settings(spread, n_boot, level, confidence)
+    _check_settings(n_components, spread, n_boot, level, confidence)
     rng, rows = as_generator(rng), measured(x, error, repeats=repeats)
-    question = _Question(n_components, rows.observations.width, SPREADS[spread], workers)
+    question = _Question(int(n_components), rows.observations.width, SPREADS[spread], workers)
     with warnings.catch_warnings():
         # A climb to a variance of zero has no end, and stops within the tolerance all the same.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -169,11 +169,12 @@ def _judged(
     )  # fmt: skip
 
 
-def _check_settings(spread: str, n_boot: int, level: float, confidence: float) -> None:
+def _check_settings(n_components: int, spread: str, n_boot: int, level: float, confidence: float) -> None:
     if spread not in SPREADS:
         raise DataError(f"spread must be one of {', '.join(map(repr, SPREADS))}; got {spread!r}")
-    if not is_whole(n_boot):
-        raise DataError(f"n_boot must be a whole number, 1 or more; got {n_boot!r}")
+    for name, number in (("n_components", n_components), ("n_boot", n_boot)):
+        if not is_whole(number):
+            raise DataError(f"{name} must be a whole number, 1 or more; got {number!r}")
     for name, value in (("level", level), ("confidence", confidence)):
         if not 0.0 < as_number(value, name) < 1.0:
             raise DataError(f"{name} must lie between 0 and 1; got {value}")

@@ -52,9 +52,9 @@ class IntrinsicVariance:
 
     @cached_property
     def values(self) -> Array:
-        """(D,) variances, in squared units of x; 0 where nothing is better."""
-        found = np.diagonal(self.best.mixture.covariances[0])
-        none = [self.profile(dim, 0.0) >= self.best.log_likelihood for dim in range(self.obs.width)]
+        """(D,) variances, in squared units of x; 0 where that is as good."""
+        found, least = np.diagonal(self.best.mixture.covariances[0]), self.best.log_likelihood - _LEAST_GAIN
+        none = [self.profile(dim, 0.0) >= least for dim in range(self.obs.width)]
         return np.where(none, 0.0, found)
 
     def interval(self, confidence: float, doubt: Array) -> Array:

@@ -141,8 +141,10 @@ def _variances(obs: Observations) -> Array:
 
 def _observed(x: Any, error: Any) -> Observations:
     values = as_numbers(x, "x").values.astype(float)
-    if values.ndim not in (1, 2):
-        raise DataError(f"x must have shape (n,) or (n, D); got {values.shape}: say repeats=True for repeats")
+    if values.ndim not in (1, 2) or 0 in values.shape:
+        raise DataError(
+            f"x must have shape (n,) or (n, D), at least one value; got {values.shape}: say repeats=True for repeats"
+        )
     column = values.ndim == 1 or values.shape[1] == 1
     values = values.reshape(len(values), -1)
     if error is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -200,9 +201,12 @@ def _pairs(components: Any, k: int) -> list[tuple[int, int]]:
         raise DataError("resolvability needs two components at least; the mixture has one")
     if components is None:
         return list(combinations(range(k), 2))
-    found = [int(each) for each in components]
+    try:
+        found = [index(each) for each in components]
+    except TypeError:
+        found = []
     if len(found) != 2 or found[0] == found[1] or not all(0 <= each < k for each in found):
-        raise DataError(f"components must be two different numbers from 0 to {k - 1}; got {components}")
+        raise DataError(f"components must be two different numbers from 0 to {k - 1}; got {components!r}")
     return [(found[0], found[1])]
 
 
@@ -220,7 +224,7 @@ class _Test:
     def check(self, mixture: Mixture) -> None:
         """Raise unless the numbers can be used, and the mixture belongs to the family."""
         if self.n_rows < 1:
-            raise DataError(f"n_rows must be 1 or more; got {self.n_rows}")
+            raise DataError(f"n_rows must be a whole number, 1 or more; got {self.n_rows}")
         if not 0.0 < as_number(self.level, "level") < as_number(self.power, "power") < 1.0:
             raise DataError(f"level and power must hold 0 < level < power < 1; got {self.level} and {self.power}")
         if not (mixture.weights > 0).all():
