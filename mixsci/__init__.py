@@ -17,6 +17,7 @@ _PUBLIC = {
     "from_dask": "mixsci.engine.observations",
     "effective_rows": "mixsci.engine.observations",
     "Mixture": "mixsci.engine.mixture",
+    "HardMixture": "mixsci.engine.hard_mixture",
     "FactorMixture": "mixsci.engine.factor_mixture",
     "FactorModel": "mixsci.engine.model.factors",
     "Model": "mixsci.engine.model.model",
@@ -32,6 +33,12 @@ _PUBLIC = {
     "expect": "mixsci.engine.em.steps",
     "from_labels": "mixsci.engine.em.start",
     "load": "mixsci.engine.em.archive",
+    "select": "mixsci.engine.inference.select",
+    "Selection": "mixsci.engine.inference.select",
+    "likelihood_ratio_test": "mixsci.engine.inference.likelihood_ratio",
+    "LikelihoodRatioTest": "mixsci.engine.inference.likelihood_ratio",
+    "merge_components": "mixsci.engine.inference.merging",
+    "Merging": "mixsci.engine.inference.merging",
     "standard_errors": "mixsci.engine.inference.uncertainty",
     "StandardErrors": "mixsci.engine.inference.uncertainty",
     "tails": "mixsci.engine.inference.tails",
@@ -78,12 +85,19 @@ if TYPE_CHECKING:
     from mixsci.engine.em.state import Outcome as Outcome, State as State
     from mixsci.engine.em.steps import em_step as em_step, expect as expect, iterate as iterate
     from mixsci.engine.factor_mixture import FactorMixture as FactorMixture
+    from mixsci.engine.hard_mixture import HardMixture as HardMixture
     from mixsci.engine.inference.discreteness import (
         Discreteness as Discreteness,
         discrete_or_continuous as discrete_or_continuous,
     )
     from mixsci.engine.inference.resolvability import Resolvability as Resolvability, resolvability as resolvability
     from mixsci.engine.inference.tails import Tails as Tails, tails as tails
+    from mixsci.engine.inference.likelihood_ratio import (
+        LikelihoodRatioTest as LikelihoodRatioTest,
+        likelihood_ratio_test as likelihood_ratio_test,
+    )
+    from mixsci.engine.inference.merging import Merging as Merging, merge_components as merge_components
+    from mixsci.engine.inference.select import Selection as Selection, select as select
     from mixsci.engine.inference.uncertainty import (
         StandardErrors as StandardErrors,
         standard_errors as standard_errors,

@@ -11,7 +11,7 @@ from scipy.special import logsumexp, ndtr
 
 from mixsci.engine.evaluate import evaluate, group_codes, warn_of_unknown_groups
 from mixsci.engine.execution import Workers, map_blocks
-from mixsci.engine.kernels.layout import Shares
+from mixsci.engine.kernels.layout import Shares, Sums
 from mixsci.engine.observations import Observations, as_observations
 from mixsci.engine.tables import as_generator, as_number, as_numbers
 from mixsci.errors import DataError
@@ -121,6 +121,10 @@ class Mixture:
         return changed
 
     # What the mixture says of rows
+
+    def sums(self, block: Observations, backend: str = "numba") -> Sums:
+        """The sums of the E-step over one block of rows."""
+        return evaluate(self, block, backend=backend)[0]
 
     def log_density(self, obs: Any, *, workers: Workers = None) -> Array:
         """Log density (n,) of each row as measured: noise added, gaps marginalised; 0 where nothing is observed."""

@@ -11,6 +11,7 @@ from mixsci.engine.em.result import Fit
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.steps import Memory
 from mixsci.engine.factor_mixture import FactorMixture
+from mixsci.engine.hard_mixture import HardMixture
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model import covariances, means, occupancy, priors, shapes, targets, weights
 from mixsci.engine.model.background import UniformBackground
@@ -19,7 +20,7 @@ from mixsci.engine.model.model import Frozen, Model
 from mixsci.errors import FormatError
 
 REGISTRY = storage.registry_of(
-    Fit, Mixture, Model, FactorMixture, FactorModel, Frozen, UniformBackground, Outcome, Anderson, Memory,
+    Fit, Mixture, HardMixture, Model, FactorMixture, FactorModel, Frozen, UniformBackground, Outcome, Anderson, Memory,
     covariances.Full, covariances.Diagonal, covariances.Spherical, covariances.Scaled, covariances.Proportional,
     weights.Free, weights.Fixed, weights.Poisson,
     targets.Binomial, targets.Multiplex, targets.LinkedDuplex, occupancy.Occupancy, shapes.Blend,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import singledispatch
 from typing import Any
 
@@ -163,14 +163,22 @@ def complete(model: Model, start: Mixture, labels: Labels) -> Mixture:
     if model.background is not None:
         fixed = model.background.fixed or start.background is None
         changes["background"] = model.background if fixed else replace(model.background, weight=start.background.weight)
-    return _with_weights(model, replace(start, **changes))
+    return _with_weights(model, _of_kind(model, replace(start, **changes)))
+
+
+def _of_kind(model: Model, start: Mixture) -> Mixture:
+    """The start as the kind of mixture that the model is of."""
+    if type(start) is model.kind:
+        return start
+    return model.kind(**{field.name: getattr(start, field.name) for field in fields(start)})
 
 
 def _lacks(model: Model, start: Mixture, labels: Labels) -> bool:
     """Whether a step from this start would miss something."""
     rates = model.weights.start(model.n_components, 1)[1] if model.weights.linked else None
     return bool(
-        (labels and start.group_labels is None)
+        type(start) is not model.kind
+        or (labels and start.group_labels is None)
         or (model.offsets is None) != (start.offsets is None)
         or (model.background is None) != (start.background is None)
         or (rates is not None and _shape_of_rates(start) != (*start.weights.shape[:-1], *rates.shape[1:]))

@@ -158,6 +158,8 @@ def fit_selected(
         DataError: a chance outside [0, 1], or rows that could not have been kept.
     """
     _check(omega, obs)
+    if model.assignment != "soft":
+        raise DataError('rows that a selection lost belong to no one component: use assignment="soft"')
     found = fit(model, obs, start=start, **options)
     model, mixture = found.model, _approach(found.model, obs, omega, found.mixture)
     options = {name: value for name, value in options.items() if name not in ("starts", "split_and_merge")}

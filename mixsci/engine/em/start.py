@@ -334,7 +334,7 @@ def _assemble(
         covariances[free] = model.covariance.maximise(
             scatter[free], counts[free], current[free], model.pseudo(d), model.floor
         )
-    mixture = Mixture(
+    mixture = model.kind(
         weights if labels else weights[0], means, covariances, theta=theta, offsets=offsets, group_labels=labels,
         rates=rates if labels or rates is None else rates[0], background=model.background,
         state_of_component=getattr(model.weights, "state_of_component", None),

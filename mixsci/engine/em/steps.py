@@ -15,7 +15,7 @@ from mixsci.engine.em.acceleration import Anderson
 from mixsci.engine.em.begin import ready, ready_for_step
 from mixsci.engine.em.state import Outcome, State
 from mixsci.engine.em.stopping import LOOK_BACK, accelerated_gap, aitken_gap, stands_still
-from mixsci.engine.evaluate import evaluate, warn_of_unknown_groups
+from mixsci.engine.evaluate import warn_of_unknown_groups
 from mixsci.engine.execution import Run, Workers, map_runs, thread_count
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture, all_above
@@ -229,7 +229,7 @@ def _stats_of_run(mixture: Mixture, backend: str, run: Run) -> Stats | None:
 @singledispatch
 def stats_of_block(mixture: Mixture, block: Observations, backend: str) -> Any:
     """The sums over the rows of a block; another kind of mixture registers its own."""
-    sums, _ = evaluate(mixture, block, backend=backend)
+    sums = mixture.sums(block, backend)
     groups = mixture.n_groups
     known = slice(0, groups) if groups else 0
     return Stats(

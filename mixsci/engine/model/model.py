@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixsci.engine.execution import one_blas_thread
+from mixsci.engine.hard_mixture import HardMixture
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.covariances import STRUCTURES
@@ -23,6 +24,8 @@ from mixsci.errors import DataError
 
 Array = np.ndarray
 
+#: What rows may belong to, and the kind of mixture in which they do.
+KINDS: dict[str, type[Mixture]] = {"soft": Mixture, "hard": HardMixture}
 #: A component with fewer expected rows keeps its mean: there is nothing to move it.
 _FEWEST_ROWS = 1e-8
 
@@ -50,13 +53,15 @@ class Model:
     Args:
         n_components: K.
         covariance: "full", "tied", "diag", "spherical", "tied_diag", "tied_spherical", "scaled" (l_k C) or an object.
-        weights: "free", or an object of `mixsci.weights`.
+        weights: "free", "equal", "poisson" or an object of `mixsci.weights`.
         means: "free", or an object of `mixsci.means`.
         offsets: None, "group", or `Offsets(prior_sd)`: a shift for every group.
         background: None or `UniformBackground(low, high)`.
         prior: None, an object of `mixsci.prior`, or several.
         frozen: `Frozen(...)`: what keeps its starting value.
         floor: smallest eigenvalue allowed to a covariance, units of x squared.
+        assignment: "soft", rows belong to every component with its probability; "hard", to the most probable one alone,
+            and what is climbed is the classification likelihood (`HardMixture`).
 
     Raises:
         DataError: an unknown name, or choices that exclude each other.
@@ -76,6 +81,7 @@ class Model:
     prior: Any = None
     frozen: Frozen | None = None
     floor: float = 0.0
+    assignment: str = "soft"
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (a frozen dataclass sets itself up)
@@ -101,6 +107,7 @@ class Model:
                 _require_free_weights(self.weights, "a Dirichlet prior")
                 put("weights", replace(self.weights, dirichlet=prior.alpha))
         self._check_frozen()
+        self._check_assignment()
         # A law refuses a number of components that is not its own.
         self.weights.start(self.n_components, 1)
 
@@ -109,6 +116,17 @@ class Model:
             _require_free_weights(self.weights, "frozen weights")
         if self.mask("means").any() and not self.means.free:
             raise DataError("frozen means go with free means; hold a ladder's theta by means.Fixed")
+
+    def _check_assignment(self) -> None:
+        if self.assignment not in KINDS:
+            raise DataError(f"assignment must be one of {', '.join(map(repr, KINDS))}; got {_say(self.assignment)}")
+        if self.kind is HardMixture and self.background is not None:
+            raise DataError('assignment="hard" gives every row to a component: leave out the background')
+
+    @property
+    def kind(self) -> type[Mixture]:
+        """The kind of mixture that is fitted."""
+        return KINDS[self.assignment]
 
     def __repr__(self) -> str:
         return f"Model({self.n_components} components, {self.covariance}, {type(self.weights).__name__} weights)"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammainc, gammaln, xlogy
 
+from mixsci.engine.model.automatic import Annihilating, StickBreaking
 from mixsci.engine.model.law import FULL_RATE, SMALLEST_RATE, SMALLEST_WEIGHT, RateLaw, WeightModel, odds, root
 from mixsci.engine.model.occupancy import Occupancy
 from mixsci.engine.model.shapes import Blend
@@ -21,7 +22,8 @@ Array = np.ndarray
 
 #: The laws that users name as `mixsci.weights.<law>`, and what laws are made of.
 __all__ = [
-    "WEIGHTS", "Binomial", "Blend", "Fixed", "Free", "LinkedDuplex", "Multiplex", "Occupancy", "Poisson", "WeightModel",
+    "WEIGHTS", "Annihilating", "Binomial", "Blend", "Fixed", "Free", "LinkedDuplex", "Multiplex", "Occupancy", "Poisson",
+    "StickBreaking", "WeightModel",
 ]  # fmt: skip
 
 
@@ -99,18 +101,22 @@ class Free:
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
-    """Weights held at given values (K,), in every group."""
+    """Weights held at given values (K,), in every group; None = all equal."""
 
-    weights: Any
+    weights: Any = None
     linked = True
 
     def __post_init__(self) -> None:
+        if self.weights is None:
+            return
         weights = as_numbers(self.weights, "fixed weights").values.astype(float)
         if weights.ndim != 1 or not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-8:
             raise DataError(f"fixed weights must be (K,), not negative, and sum to 1; got {weights.tolist()}")
         object.__setattr__(self, "weights", weights)
 
     def start(self, k: int, groups: int) -> tuple[Array, None]:
+        if self.weights is None:
+            return np.full((groups, k), 1.0 / k), None
         if len(self.weights) != k:
             raise DataError(f"fixed weights must have shape (K,) = ({k},); got {self.weights.shape}")
         return np.tile(self.weights, (groups, 1)), None
@@ -236,4 +242,4 @@ _LAST_CLASSES: dict[str, Callable[[Array], Array]] = {
     "open": _truncated_rate,
 }
 
-WEIGHTS: dict[str, WeightModel] = {"free": Free(), "poisson": Poisson()}
+WEIGHTS: dict[str, WeightModel] = {"free": Free(), "equal": Fixed(), "poisson": Poisson()}
