@@ -233,5 +233,7 @@ def test_a_number_of_peaks_that_is_none_is_refused(k):
 
 
 def test_a_short_run_of_the_acceptance():
-    assert discrete_accuracy.rejected(runs=12, intrinsic=0.0, n=150, seed=1, workers=1).mean() <= 0.25
-    assert discrete_accuracy.rejected(runs=4, intrinsic=discrete_accuracy.ERROR, n=500, seed=1, workers=1).all()
+    error = discrete_accuracy.ERROR
+    assert discrete_accuracy.share("rejects", runs=8, intrinsic=0.0, n=150, seed=1, workers=1) <= 0.25
+    assert discrete_accuracy.share("rejects", runs=2, intrinsic=error, n=500, seed=1, workers=1) == 1.0
+    assert discrete_accuracy.share("holds", runs=8, intrinsic=error / 2, n=200, seed=1, workers=1) >= 0.75
