@@ -41,6 +41,8 @@ _PUBLIC = {
     "Merging": "mixsci.engine.inference.merging",
     "standard_errors": "mixsci.engine.inference.uncertainty",
     "StandardErrors": "mixsci.engine.inference.uncertainty",
+    "bootstrap": "mixsci.engine.inference.bootstrap",
+    "Bootstrap": "mixsci.engine.inference.bootstrap",
     "tails": "mixsci.engine.inference.tails",
     "Tails": "mixsci.engine.inference.tails",
     "resolvability": "mixsci.engine.inference.resolvability",
@@ -86,18 +88,19 @@ if TYPE_CHECKING:
     from mixsci.engine.em.steps import em_step as em_step, expect as expect, iterate as iterate
     from mixsci.engine.factor_mixture import FactorMixture as FactorMixture
     from mixsci.engine.hard_mixture import HardMixture as HardMixture
+    from mixsci.engine.inference.bootstrap import Bootstrap as Bootstrap, bootstrap as bootstrap
     from mixsci.engine.inference.discreteness import (
         Discreteness as Discreteness,
         discrete_or_continuous as discrete_or_continuous,
     )
-    from mixsci.engine.inference.resolvability import Resolvability as Resolvability, resolvability as resolvability
-    from mixsci.engine.inference.tails import Tails as Tails, tails as tails
     from mixsci.engine.inference.likelihood_ratio import (
         LikelihoodRatioTest as LikelihoodRatioTest,
         likelihood_ratio_test as likelihood_ratio_test,
     )
     from mixsci.engine.inference.merging import Merging as Merging, merge_components as merge_components
+    from mixsci.engine.inference.resolvability import Resolvability as Resolvability, resolvability as resolvability
     from mixsci.engine.inference.select import Selection as Selection, select as select
+    from mixsci.engine.inference.tails import Tails as Tails, tails as tails
     from mixsci.engine.inference.uncertainty import (
         StandardErrors as StandardErrors,
         standard_errors as standard_errors,

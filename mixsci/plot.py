@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from mixsci.engine.inference.select import Selection
+
 Array = np.ndarray
 
 PALETTE = (
@@ -112,6 +114,37 @@ def plot_density(
     if labels and here.n_components <= _MOST_LABELS:
         ax.legend(frameon=False, fontsize="small")
     return _dress(ax, _names(mixture, names)[dim], "density")
+
+
+def plot_selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
+    """The criterion of a `Selection` over the number of components, a line for each covariance.
+
+    The minimum stands in a ring, the elbow in a square; in the grey band an information criterion cannot tell fits from
+    the best. Hollow marks are fits that did not come to their end.
+
+    Args:
+        selection: of `mixsci.select`.
+        ax: where to draw; None = a new figure.
+    """
+    from mixsci.engine.inference.select import CRITERIA, UNDECIDED
+
+    ax, criterion = _axes(ax), CRITERIA[selection.criterion]
+    for i, name in enumerate(dict.fromkeys(one.covariance for one in selection.candidates)):
+        own = [one for one in selection.candidates if one.covariance == name]
+        values = [criterion.value(one) for one in own]
+        ax.plot([one.n_components for one in own], values, "-o", color=_color(i), ms=5, lw=1.3, label=name)
+        failed = [(one.n_components, v) for one, v in zip(own, values, strict=True) if not one.fit.converged]
+        ax.plot(*zip(*failed, strict=True) if failed else ([], []), "o", color=_color(i), mfc="white", ms=5)
+    best = selection.of_each_number
+    for k, mark, what in ((selection.minimum, "o", "minimum"), (selection.elbow, "s", "elbow")):
+        ax.plot(k, criterion.value(best[k]), mark, ms=13, mfc="none", mec=_INK, mew=1.3, label=f"{what}, K = {k}")
+    if not criterion.errors:
+        least = criterion.value(best[selection.minimum])
+        ax.axhspan(least, least + UNDECIDED, color=_PALE, alpha=0.35, linewidth=0, zorder=0)
+    ax.set_xticks(sorted(best))
+    ax.legend(frameon=False, fontsize="small")
+    what = f"minus {criterion.words} (nats)" if criterion.errors else criterion.words
+    return _dress(ax, "number of components K", what)
 
 
 def plot_history(fit: Fit, *, ax: Axes | None = None) -> Axes:

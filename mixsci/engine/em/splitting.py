@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import xlogy
 
+from mixsci.engine.em.task import rank
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import Observations
@@ -47,11 +48,46 @@ def require_free(model: Any) -> None:
         )
 
 
+def split(mixture: Mixture, k: int, apart: float = 0.7) -> Mixture:
+    """A mixture of one component more: component k in two along its longest axis, its moments and all else kept.
+
+    Args:
+        apart: distance of each half from the old mean, in standard deviations along that axis, below 1.
+    """
+    values, vectors = np.linalg.eigh(mixture.covariances[k])
+    step = apart * np.sqrt(max(values[-1], 0.0)) * vectors[:, -1]
+    weights = np.concatenate([mixture.weights, mixture.weights[..., k : k + 1] / 2], axis=-1)
+    weights[..., k] /= 2
+    means = np.vstack([mixture.means, mixture.means[k] - step])
+    means[k] += step
+    covariances = np.concatenate([mixture.covariances, mixture.covariances[k : k + 1]])
+    covariances[[k, -1]] -= np.outer(step, step)
+    return replace(mixture, weights=weights, means=means, covariances=covariances)
+
+
+def can_be_split(model: Any) -> bool:
+    """Whether a mixture of this model may have a component more and still be one of its kind."""
+    return isinstance(model, Model) and model.means.free and not (model.weights.linked or model.anything_frozen)
+
+
+def misfit(mixture: Mixture, sample: Observations) -> Array:
+    """(K,) by how much the rows that a component takes differ from what it says of them (Ueda et al. 2000)."""
+    # One thread: it may run in one of several that work side by side.
+    shares = mixture.shares(sample, workers=1)
+    r, log_density = shares.responsibilities, shares.log_density
+    share = r / np.maximum(r.sum(axis=0), 1e-300)
+    weights = np.maximum(mixture.pooled_weights, 1e-300)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_component = np.where(share > 0, np.log(r) + log_density[:, None] - np.log(weights), 0.0)
+    return np.asarray((xlogy(share, share) - share * log_component).sum(axis=0))
+
+
 def _improved(task: Task, ended: Ended, rng: np.random.Generator, trials: int) -> Ended | None:
     for merge, split in candidates(ended.state.mixture, task.sample)[:trials]:
         trial = rearranged(ended.state.mixture, merge, split, rng)
         found = task.retry(trial)
-        if found.state.objective > ended.state.objective + task.tol * ended.state.row_weight:
+        usable, objective = rank(ended)
+        if rank(found) > (usable, objective + task.tol * ended.state.row_weight):
             return found
     return None
 
@@ -62,16 +98,10 @@ def candidates(mixture: Mixture, sample: Observations) -> list[tuple[tuple[int, 
     Merge where responsibilities overlap: r_i'r_j. Split where the rows that a component takes differ most from what it
     says of them: sum f log(f / p_k), with f the responsibilities normalised over rows. (Ueda et al. 2000)
     """
-    r, log_density = mixture.responsibilities(sample), mixture.log_density(sample)
-    overlap = r.T @ r
-    share = r / np.maximum(r.sum(axis=0), 1e-300)
-    weights = np.maximum(mixture.pooled_weights, 1e-300)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_component = np.where(share > 0, np.log(r) + log_density[:, None] - np.log(weights), 0.0)
-    misfit = (xlogy(share, share) - share * log_component).sum(axis=0)
+    r = mixture.responsibilities(sample)
+    overlap, worst = r.T @ r, np.argsort(-misfit(mixture, sample), kind="stable")
     k = mixture.n_components
     pairs = sorted(((i, j) for i in range(k) for j in range(i)), key=lambda pair: -overlap[pair])
-    worst = np.argsort(-misfit, kind="stable")
     return [(pair, int(split)) for pair in pairs for split in worst if split not in pair]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from mixsci.engine.em.state import State
+
+Item = TypeVar("Item")
 
 
 def record(states: Iterator[State], history: list[float]) -> Iterator[State]:
@@ -37,3 +40,17 @@ def every(states: Iterator[State], seconds: float, act: Callable[[State], None])
             act(state)
             last = time.monotonic()
         yield state
+
+
+def counted(items: Iterable[Item], title: str, total: int, *, show: bool) -> Iterator[Item]:
+    """Show on standard error how many items of so many have come; nothing where it is not a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not (show and console.is_terminal):
+        yield from items
+        return
+    with console.status(f"{title}: 0 of {total}") as status:
+        for number, item in enumerate(items, 1):
+            status.update(f"{title}: {number} of {total}")
+            yield item

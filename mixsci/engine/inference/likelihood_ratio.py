@@ -1,0 +1,164 @@
+"""Is one component more than the rows ask for? The likelihood-ratio test, its null distribution by bootstrap."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mixsci.engine.em.fit import fit
+from mixsci.engine.em.nested import fit_with_more
+from mixsci.engine.em.result import Fit
+from mixsci.engine.em.watching import counted
+from mixsci.engine.execution import Workers, map_blocks
+from mixsci.engine.inference.redrawing import redraw
+from mixsci.engine.model.model import Model
+from mixsci.engine.observations import Observations, as_observations
+from mixsci.engine.tables import as_generator, as_number, is_whole
+from mixsci.errors import DataError
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LikelihoodRatioTest:
+    """A test of a null model against one that holds it.
+
+    Attributes:
+        statistic: twice the gain in log-likelihood, nats; not negative.
+        p_value: (1 + replicates at least as extreme) / (1 + replicates); where the test stopped early, replicates at
+            least as extreme / replicates (Besag & Clifford 1991).
+        statistics: (b,) of the replicates, drawn from the fitted null.
+        null, alternative: the fits of the rows themselves.
+        stopped: whether it stopped before all replicates, when p could no longer reach the level.
+    """
+
+    statistic: float
+    p_value: float
+    statistics: Array
+    null: Fit = field(repr=False)
+    alternative: Fit = field(repr=False)
+    stopped: bool = False
+
+    def __repr__(self) -> str:
+        early = ", stopped early" if self.stopped else ""
+        return (
+            f"LikelihoodRatioTest(2 log ratio = {self.statistic:.4g}, p = {self.p_value:.3g} from "
+            f"{len(self.statistics)} replicates{early})"
+        )
+
+
+def likelihood_ratio_test(
+    obs: Any, null: Any, alternative: Any, n_boot: int = 99, *, starts: int = 5, tol: float = 1e-5,
+    max_iter: int = 10_000, level: float = 0.05, early_stop: bool = False, rng: Any = None, workers: Workers = None,
+    progress: bool = False,
+) -> LikelihoodRatioTest:  # fmt: skip
+    """Test a null model against a larger one, most often K components against K + 1.
+
+    The ratio of likelihoods of mixtures has no chi-squared distribution: the null lies at an edge where parameters of
+    the alternative mean nothing. So rows are drawn anew from the fitted null, with the gaps, errors, projections,
+    weights and groups of the rows given, and both models are fitted to them as they are to the rows (McLachlan 1987).
+
+    Args:
+        obs: `Observations`, an array or data frame (NaN = missing), in memory.
+        null, alternative: numbers of components, or `Model`s, of which the second holds the first.
+        n_boot: replicates at most; with 99 the smallest p is 0.01.
+        starts: fresh starts of each fit of the alternative, which also begins from the null with a component split.
+        tol, max_iter: of each fit, as in `mixsci.fit`.
+        level: the level at which the test will be read; it matters to `early_stop` alone.
+        early_stop: stop as soon as p cannot come down to the level: the decision is the same, most often far sooner.
+        rng: seed or generator.
+        workers: threads, which share the replicates among them. The result does not depend on it.
+        progress: show on standard error how many replicates are done.
+
+    Raises:
+        DataError: models of which the second has no more free parameters, rows that are not in memory, rows that cannot
+            be fitted.
+
+    Example:
+        >>> import numpy as np, mixsci as mx
+        >>> rng = np.random.default_rng(1)
+        >>> x = np.concatenate([rng.normal(-2, 1, (60, 1)), rng.normal(2, 1, (60, 1))])
+        >>> mx.likelihood_ratio_test(x, 1, 2, n_boot=19, rng=0).p_value
+        0.05
+    """
+    obs, rng, level = as_observations(obs), as_generator(rng), as_number(level, "level")
+    if not is_whole(n_boot):
+        raise DataError(f"n_boot must be a whole number, 1 or more; got {n_boot!r}")
+    if not 0.0 < level < 1.0:
+        raise DataError(f"level must lie between 0 and 1; got {level:g}")
+    pair = Pair(_model(null, "null"), _model(alternative, "alternative"), starts, {"tol": tol, "max_iter": max_iter})
+    with warnings.catch_warnings():
+        # Replicates may hold a component that dies or collapses: what counts is their likelihood.
+        warnings.simplefilter("ignore")
+        small, large = pair.fits(obs, rng, workers)
+        if large.n_free <= small.n_free:
+            raise DataError(
+                f"the alternative must have more free parameters than the null; got {large.n_free} and {small.n_free}"
+            )
+        statistic = ratio(small, large)
+        again = map_blocks(partial(pair.again, small, obs), rng.spawn(int(n_boot)), workers, columns=obs.width)
+        most = _most_extreme(int(n_boot), level) if early_stop else None
+        drawn = replicates(counted(again, "replicates", int(n_boot), show=progress), statistic, most)
+    extreme, stopped = int((drawn >= statistic).sum()), len(drawn) < n_boot
+    p = extreme / len(drawn) if stopped else (1 + extreme) / (1 + len(drawn))
+    return LikelihoodRatioTest(statistic, p, drawn, small, large, stopped)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The two models and how each is fitted."""
+
+    null: Any
+    alternative: Any
+    starts: int
+    settings: dict[str, Any]
+
+    def fits(self, obs: Observations, rng: np.random.Generator, workers: Workers) -> tuple[Fit, Fit]:
+        """Both models fitted to rows."""
+        small = fit(self.null, obs, starts=self.starts, rng=rng, workers=workers, **self.settings)
+        return small, self._larger(small, obs, rng, workers)
+
+    def again(self, null: Fit, like: Observations, rng: np.random.Generator) -> float:
+        """The statistic of rows drawn anew from the fitted null."""
+        rows = redraw(null.mixture, like, rng)
+        small = fit(self.null, rows, start=null.mixture, workers=1, **self.settings)
+        return ratio(small, self._larger(small, rows, rng, 1))
+
+    def _larger(self, small: Fit, obs: Observations, rng: np.random.Generator, workers: Workers) -> Fit:
+        return fit_with_more(
+            self.alternative, obs, small, starts=self.starts, rng=rng, workers=workers, **self.settings
+        )
+
+
+def ratio(small: Fit, large: Fit) -> float:
+    """Twice the gain in log-likelihood: the larger model holds the smaller, so that it cannot be negative."""
+    return max(2.0 * (large.log_likelihood - small.log_likelihood), 0.0)
+
+
+def replicates(drawn: Iterator[float], statistic: float, most: int | None) -> Array:
+    """(b,) statistics of replicates, of which at most so many are as extreme as the rows' own; None = all."""
+    kept, extreme = [], 0
+    for value in drawn:
+        kept.append(value)
+        extreme += value >= statistic
+        if most is not None and extreme == most:
+            break
+    return np.array(kept)
+
+
+def _most_extreme(n_boot: int, level: float) -> int:
+    """As many replicates as extreme as the rows' own, and p is above the level whatever the others are."""
+    return int(np.floor(level * (1 + n_boot) + 1e-9))
+
+
+def _model(model: Any, what: str) -> Any:
+    if is_whole(model):
+        return Model(int(model))
+    if not hasattr(model, "n_components") or not hasattr(model, "maximise"):
+        raise DataError(f"{what} must be a number of components or a Model; got {type(model).__name__}")
+    return model

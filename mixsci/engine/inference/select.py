@@ -1,0 +1,299 @@
+"""How many components, and of which covariance: fits side by side, and what a criterion says of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixsci.engine.em.fit import fit
+from mixsci.engine.em.nested import fit_with_more
+from mixsci.engine.em.result import Fit
+from mixsci.engine.em.watching import counted
+from mixsci.engine.execution import Workers, map_blocks, thread_count
+from mixsci.engine.inference.held_out import PARTS, foretold
+from mixsci.engine.model.model import Model
+from mixsci.engine.observations import as_source
+from mixsci.engine.tables import as_generator, is_whole
+from mixsci.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+Array = np.ndarray
+Make = Callable[[int, str], Any]
+
+#: What an information criterion cannot tell apart (Kass & Raftery 1995).
+UNDECIDED = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One fit that was compared.
+
+    Attributes:
+        n_components, covariance: what it was fitted with. fit: what came of it.
+        foretold: mean log density of what was kept from each fold's fit, nats; empty where that was not asked for.
+    """
+
+    n_components: int
+    covariance: str
+    fit: Fit = field(repr=False)
+    foretold: tuple[float, ...] = ()
+
+    @property
+    def held_out(self) -> float:
+        """Mean log density of what was kept from the fits, nats per row or per value; NaN where not asked for."""
+        return float(np.mean(self.foretold)) if self.foretold else np.nan
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What fits are compared by: its name in words, its value for a candidate (smaller is better).
+
+    Attributes:
+        errors: whether differences have a standard error, over folds, instead of a fixed size that says nothing.
+    """
+
+    words: str
+    value: Callable[[Candidate], float]
+    errors: bool = False
+
+    def undecided(self, one: Candidate, best: Candidate) -> bool:
+        """Whether the criterion cannot tell a candidate from the best."""
+        apart = self.value(one) - self.value(best)
+        if not self.errors:
+            return apart < UNDECIDED
+        by_fold = np.subtract(best.foretold, one.foretold)
+        return bool(apart <= np.std(by_fold, ddof=1) / np.sqrt(len(by_fold)))
+
+
+CRITERIA: dict[str, Criterion] = {
+    "bic": Criterion("BIC", lambda one: one.fit.bic),
+    "aic": Criterion("AIC", lambda one: one.fit.aic),
+    "icl": Criterion("ICL", lambda one: one.fit.icl),
+    "cross_validation": Criterion("the log density of rows left out", lambda one: -one.held_out, errors=True),
+    "held_out": Criterion("the log density of hidden values", lambda one: -one.held_out, errors=True),
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Selection:
+    """Fits side by side.
+
+    Attributes:
+        candidates: all that were fitted, by covariance, then number of components.
+        criterion: name of what they are compared by.
+    """
+
+    candidates: tuple[Candidate, ...]
+    criterion: str
+
+    def __repr__(self) -> str:
+        return f"Selection({len(self.candidates)} fits: {self.verdict})"
+
+    @property
+    def fits(self) -> dict[tuple[int, str], Fit]:
+        """(n_components, covariance) -> fit."""
+        return {(one.n_components, one.covariance): one.fit for one in self.candidates}
+
+    @property
+    def best(self) -> Fit:
+        """The fit that the criterion likes best."""
+        return self._best.fit
+
+    @property
+    def of_each_number(self) -> dict[int, Candidate]:
+        """Number of components -> its best candidate: fits that came to their end go first."""
+        numbers = sorted({one.n_components for one in self.candidates})
+        return {k: self._least([one for one in self.candidates if one.n_components == k]) for k in numbers}
+
+    @property
+    def minimum(self) -> int:
+        """The number of components at which the criterion is least."""
+        return self._best.n_components
+
+    @property
+    def elbow(self) -> int:
+        """The number of components after which the criterion hardly falls any more.
+
+        It lies farthest below the straight line from the first number to the minimum (Satopaa et al. 2011).
+        """
+        values = {k: self._value(one) for k, one in self.of_each_number.items() if k <= self.minimum}
+        numbers, heights = np.array(list(values)), np.array(list(values.values()))
+        if len(numbers) < 3 or not np.isfinite(heights).all():
+            return self.minimum
+        along = (numbers - numbers[0]) / (numbers[-1] - numbers[0])
+        chord = heights[0] + along * (heights[-1] - heights[0])
+        return int(numbers[np.argmax(chord - heights)])
+
+    @property
+    def verdict(self) -> str:
+        """What the criterion says of the number of components, in a sentence."""
+        best, by_number = self._best, self.of_each_number
+        if len(by_number) == 1:
+            return f"K = {best.n_components} was the only number tried"
+        near = sorted(k for k, one in by_number.items() if CRITERIA[self.criterion].undecided(one, best))
+        what = CRITERIA[self.criterion].words
+        if len(near) > 1:
+            return f"K is undecided: {what} cannot tell K = {', '.join(map(str, near[:-1]))} and {near[-1]} apart"
+        runner = self._least([one for k, one in by_number.items() if k != best.n_components])
+        apart = self._value(runner) - self._value(best)
+        edge = ", the largest that was tried" if best.n_components == max(by_number) else ""
+        return (
+            f"K = {best.n_components} ({best.covariance}){edge}: by {what} it is ahead of K = {runner.n_components} by "
+            f"{apart:.3g}"
+        )
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A line for every fit: n_components, covariance, log_likelihood, n_free, bic, aic, icl, held_out, outcome."""
+        import pandas as pd
+
+        lines = [
+            {"n_components": one.n_components, "covariance": one.covariance, "log_likelihood": one.fit.log_likelihood}
+            | {name: getattr(one.fit, name) for name in ("n_free", "bic", "aic", "icl")}
+            | {"held_out": one.held_out, "outcome": one.fit.outcome.name}
+            for one in self.candidates
+        ]
+        return pd.DataFrame(lines)
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """The criterion over the number of components, a line for each covariance; minimum and elbow marked."""
+        from mixsci.plot import plot_selection
+
+        return plot_selection(self, ax=ax)
+
+    @property
+    def _best(self) -> Candidate:
+        return self._least(list(self.of_each_number.values()))
+
+    def _value(self, one: Candidate) -> float:
+        return CRITERIA[self.criterion].value(one)
+
+    def _least(self, candidates: Sequence[Candidate]) -> Candidate:
+        return min([one for one in candidates if one.fit.converged] or candidates, key=self._value)
+
+
+def select(
+    obs: Any, n_components: Any = range(1, 9), covariance: Any = ("full", "diag"), criterion: str = "bic", *,
+    model: Model | Make | None = None, starts: int = 10, folds: int = 5, tol: float = 1e-6, max_iter: int = 10_000,
+    rng: Any = None, workers: Workers = None, progress: bool = False,
+) -> Selection:  # fmt: skip
+    """Fit several numbers of components and covariances, and compare them.
+
+    Every number of components is fitted from `starts` starts of its own and from the fit of one component less with
+    its worst component split: within a covariance the objective never falls with K.
+
+    Args:
+        obs: `Observations`, an array or data frame (NaN = missing), or a source of blocks.
+        n_components: numbers of components.
+        covariance: one or several covariances, as `Model` takes them by name.
+        criterion: "bic", "aic", "icl" (smaller is better); "cross_validation", the log density of rows that a fit has
+            not seen (nats per row), or "held_out", that of values it has not seen given the others of their rows (nats
+            per value): these two take `folds` further fits for each.
+        model: a `Model` (or `FactorModel`) of which all but number and covariance is taken: weights, background, prior,
+            floor, offsets. Or a function of (n_components, covariance) that gives one, as laws of weights need.
+        starts, tol, max_iter: of each fit, as in `mixsci.fit`.
+        folds: parts of "cross_validation" and "held_out".
+        rng: seed or generator.
+        workers: threads, which share the covariances among them; or a Dask client. The result does not depend on it.
+        progress: show on standard error which fits are done.
+
+    Raises:
+        DataError: an unknown criterion or covariance, numbers that are none, rows that cannot be fitted.
+
+    Example:
+        >>> import numpy as np, mixsci as mx
+        >>> rng = np.random.default_rng(1)
+        >>> x = np.concatenate([rng.normal(-3, 1, (150, 2)), rng.normal(3, 1, (150, 2))])
+        >>> x[::7, 0] = np.nan
+        >>> mx.select(x, range(1, 5), rng=0).minimum
+        2
+    """
+    obs, numbers, names = as_source(obs), _numbers(n_components), _names(covariance)
+    if criterion not in CRITERIA:
+        raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r:.80}")
+    if not is_whole(folds) or folds < 2:
+        raise DataError(f"folds must be a whole number, 2 or more; got {folds!r}")
+    generator = as_generator(rng)
+    along = thread_count(workers) > 1 and len(names) > 1
+    compare = Comparison(
+        obs, _maker(model), criterion, int(folds), int(generator.integers(2**32)),
+        {"tol": tol, "max_iter": max_iter, "workers": 1 if along else workers}, starts,
+    )  # fmt: skip
+    for name in names:
+        compare.make(numbers[0], name)
+    chains = zip(names, generator.spawn(len(names)), strict=True)
+    with warnings.catch_warnings():
+        # Outcomes stand in the table: a fit that is not taken needs no warning.
+        warnings.simplefilter("ignore")
+        found = map_blocks(partial(_chain, compare, numbers), chains, workers if along else 1)
+        shown = counted(
+            (one for chain in found for one in chain), "comparing", len(names) * len(numbers), show=progress
+        )
+        return Selection(tuple(shown), criterion)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What the fits of one comparison share.
+
+    Attributes:
+        make: (K, covariance) -> model. seed: of the parts that are kept from fits. settings: of `fit`.
+    """
+
+    obs: Any
+    make: Make
+    criterion: str
+    folds: int
+    seed: int
+    settings: dict[str, Any]
+    starts: int
+
+    def one(self, k: int, covariance: str, smaller: Fit | None, rng: np.random.Generator) -> Candidate:
+        """The fit of one number and covariance, which begins from that of a smaller number, too."""
+        model = self.make(k, covariance)
+        found = fit_with_more(model, self.obs, smaller, starts=self.starts, rng=rng, **self.settings)
+        if self.criterion not in PARTS:
+            return Candidate(k, covariance, found)
+        refit = partial(fit, model, starts=self.starts, rng=rng, **self.settings)
+        return Candidate(k, covariance, found, foretold(refit, self.obs, self.criterion, self.folds, self.seed))
+
+
+def _chain(compare: Comparison, numbers: list[int], of: tuple[str, np.random.Generator]) -> list[Candidate]:
+    """All numbers of components of one covariance, from the smallest on."""
+    (covariance, rng), found = of, list[Candidate]()
+    for k in numbers:
+        smaller = found[-1].fit if found and found[-1].n_components == k - 1 else None
+        found.append(compare.one(k, covariance, smaller, rng))
+    return found
+
+
+def _maker(model: Any) -> Make:
+    if model is None:
+        return lambda k, covariance: Model(k, covariance=covariance)
+    if callable(model):
+        return model
+    if not hasattr(model, "n_components"):
+        raise DataError(f"model must be a mixsci.Model or a function that makes one; got {type(model).__name__}")
+    return lambda k, covariance: replace(model, n_components=k, covariance=covariance)
+
+
+def _numbers(n_components: Any) -> list[int]:
+    asked = [n_components] if np.ndim(n_components) == 0 else list(n_components)
+    if not asked or not all(is_whole(k) for k in asked):
+        raise DataError(f"n_components must be whole numbers, 1 or more; got {n_components!r:.80}")
+    return sorted({int(k) for k in asked})
+
+
+def _names(covariance: Any) -> list[str]:
+    asked = [covariance] if isinstance(covariance, str) else list(covariance)
+    if not asked or not all(isinstance(name, str) for name in asked):
+        raise DataError(f"covariance must be a name or several; got {covariance!r:.80}")
+    return list(dict.fromkeys(asked))

@@ -1,0 +1,108 @@
+"""The bootstrap likelihood-ratio test: exchangeable, never negative, the same decision when it stops early."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import mixsci as mx
+from mixsci.engine.em.splitting import split
+from mixsci.engine.inference.likelihood_ratio import _most_extreme, replicates
+
+
+def two(apart, n=120, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=n) + apart * (np.arange(n) % 2))[:, None]
+
+
+def tied(k):
+    return mx.Model(k, covariance="tied")
+
+
+def test_two_clear_components_are_told_from_one():
+    found = mx.likelihood_ratio_test(two(5.0), 1, 2, 19, starts=2, rng=0)
+    assert found.p_value == 0.05
+    assert found.alternative.log_likelihood - found.null.log_likelihood == pytest.approx(found.statistic / 2)
+    assert (found.statistics >= 0).all()
+    assert len(found.statistics) == 19
+
+
+def test_a_third_component_is_not_called_for():
+    found = mx.likelihood_ratio_test(two(5.0), tied(2), tied(3), 19, starts=2, rng=0)
+    assert found.p_value > 0.05
+
+
+def test_replicates_are_seen_as_the_rows_are():
+    x = two(4.0)
+    x[::5] = np.nan
+    obs = mx.Observations(x, mx.noise.from_errors(np.full(x.shape, 0.7)), row_weights=np.tile([1.0, 2.0], 60))
+    found = mx.likelihood_ratio_test(obs, tied(1), tied(2), 9, starts=2, rng=0)
+    assert found.null.n == found.alternative.n == pytest.approx(obs.row_weights[~np.isnan(x[:, 0])].sum())
+    assert found.p_value == 0.1
+
+
+def test_the_statistic_of_nested_gaussians_is_chi_squared():
+    # Full against diagonal covariance of one component is regular: the bootstrap must find chi-squared with 1 degree.
+    x = np.random.default_rng(3).normal(size=(400, 2))
+    found = mx.likelihood_ratio_test(x, mx.Model(1, "diag"), mx.Model(1, "full"), 199, starts=1, rng=0)
+    assert stats.kstest(found.statistics, "chi2", (1,)).pvalue > 0.01
+
+
+def test_groups_keep_their_weights():
+    x, codes = two(5.0), np.arange(120) % 2
+    found = mx.likelihood_ratio_test(mx.Observations(x, groups=codes), tied(1), tied(2), 9, starts=2, rng=0)
+    assert found.alternative.mixture.n_groups == 2
+
+
+@pytest.mark.parametrize("level", [0.05, 0.2])
+def test_stopping_early_leaves_the_decision(level):
+    rng = np.random.default_rng(0)
+    for statistic in rng.normal(1.0, 1.0, 100):
+        drawn = rng.normal(size=99)
+        whole = replicates(iter(drawn), statistic, None)
+        p = (1 + (whole >= statistic).sum()) / 100
+        early = replicates(iter(drawn), statistic, _most_extreme(99, level))
+        extreme = int((early >= statistic).sum())
+        early_p = extreme / len(early) if len(early) < 99 else (1 + extreme) / 100
+        assert (early_p <= level) == (p <= level)
+
+
+def test_it_stops_early_where_nothing_is_there():
+    whole, early = (
+        mx.likelihood_ratio_test(two(0.0), tied(1), tied(2), 39, starts=2, early_stop=stop, rng=1, workers=1)
+        for stop in (False, True)
+    )
+    assert early.stopped
+    assert len(early.statistics) < 39
+    np.testing.assert_array_equal(early.statistics, whole.statistics[: len(early.statistics)])
+    assert (early.p_value <= 0.05) == (whole.p_value <= 0.05)
+
+
+def test_threads_change_nothing():
+    one, more = (mx.likelihood_ratio_test(two(2.0), tied(1), tied(2), 8, starts=2, rng=2, workers=w) for w in (1, 2))
+    np.testing.assert_array_equal(one.statistics, more.statistics)
+
+
+def test_a_component_split_in_two_keeps_its_moments():
+    mixture = mx.Mixture([0.4, 0.6], [[0.0, 1.0], [5.0, 5.0]], [[[4.0, 1.0], [1.0, 2.0]], np.eye(2)])
+    more = split(mixture, 0)
+    mean = more.weights @ more.means
+    np.testing.assert_allclose(mean, mixture.weights @ mixture.means)
+
+    def second(m):
+        return np.einsum("k,kij->ij", m.weights, m.covariances + m.means[:, :, None] * m.means[:, None, :])
+
+    np.testing.assert_allclose(second(more), second(mixture))
+    assert (np.linalg.eigvalsh(more.covariances) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((2, 1), "the alternative must have more free parameters"),
+        ((1, "two"), "alternative must be a number of components or a Model"),
+        ((1, 2, 0), "n_boot must be a whole number, 1 or more"),
+    ],
+)
+def test_bad_input_ends_in_a_sentence(arguments, sentence):
+    with pytest.raises(mx.DataError, match=sentence):
+        mx.likelihood_ratio_test(two(1.0), *arguments, starts=1, rng=0)
