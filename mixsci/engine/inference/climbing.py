@@ -15,18 +15,18 @@ from mixsci.engine.observations import Observations
 _MOST_PASSES = 10_000
 
 
-def climb_from(model: Model, obs: Observations, start: Mixture, *, tol: float = 1e-6, workers: Any = 1) -> State:
-    """Where the climb from a start ends: at an estimated remaining gain of `tol` nats per row, or after 10,000 passes.
+def climb_from(model: Model, obs: Observations, start: Mixture, *, gap: float = 2e-3, workers: Any = 1) -> State:
+    """Where the climb from a start ends: at an estimated remaining gain of `gap` nats, or after 10,000 passes.
 
     Args:
         model: what is assumed; frozen parts keep their values in the start.
         obs: rows as measured.
         start: a complete mixture.
-        tol: as in `mixsci.fit`.
+        gap: nats, of all rows together.
         workers: threads.
     """
     for state in iterate(model, obs, start=start, workers=workers):
-        done = state.gap <= tol * state.row_weight or state.iteration >= _MOST_PASSES
+        done = state.gap <= gap or state.iteration >= _MOST_PASSES
         if done or not np.isfinite(state.objective):
             break
     return state

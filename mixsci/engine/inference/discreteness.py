@@ -32,7 +32,8 @@ Verdict = Literal["discrete", "continuous", "undecided"]
 SPREADS = {"tied": "tied_diag", "own": "diag"}
 #: Share of the error's variance from which an intrinsic variance is climbed to: EM leaves zero only slowly.
 _FIRST_SHARE = 0.5
-#: Nats by which log-likelihoods of one and the same optimum may differ.
+#: Remaining gain, nats, at which climbs end; and by how much log-likelihoods of one optimum may differ.
+_GAP = 2e-3
 _SAME = 1e-2
 
 
@@ -243,12 +244,12 @@ class _Question:
 
     def again(self, obs: Observations, begin: tuple[Mixture, ...]) -> float:
         """The statistic of rows drawn anew."""
-        ends = [climb_from(self.discrete, obs, _narrow(mixture), workers=self.workers) for mixture in begin]
+        ends = [climb_from(self.discrete, obs, _narrow(mixture), gap=_GAP, workers=self.workers) for mixture in begin]
         discrete = max(ends, key=lambda state: state.log_likelihood)
         if len(begin) == 1 and self._falls(discrete.mixture, obs):
             return 0.0
         wide = (_wide(mixture, obs) for mixture in (discrete.mixture, *begin[1:]))
-        ends = [climb_from(self.continuous, obs, mixture, workers=self.workers) for mixture in wide]
+        ends = [climb_from(self.continuous, obs, mixture, gap=_GAP, workers=self.workers) for mixture in wide]
         return _statistic(discrete.log_likelihood, max(state.log_likelihood for state in ends))
 
     def _falls(self, mixture: Mixture, obs: Observations) -> bool:
@@ -258,7 +259,7 @@ class _Question:
         return bool(((slopes.sum(axis=0) if tied else slopes) <= 0.0).all())
 
     def _fit(self, model: Model, obs: Observations, **options: Any) -> Fit:
-        return fit(model, obs, workers=self.workers, **options)
+        return fit(model, obs, tol=_GAP / len(obs), workers=self.workers, **options)
 
 
 def _best(*fits: Fit) -> Fit:

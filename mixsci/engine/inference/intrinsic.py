@@ -47,7 +47,8 @@ class IntrinsicVariance:
         """From any fit with diagonal covariances."""
         if not continuous.model.covariance.tied:
             shared = Model(continuous.n_components, covariance="tied_diag")
-            continuous = fit(shared, obs, start=continuous.mixture, workers=workers)
+            tol = _LEAST_GAIN / len(obs)
+            continuous = fit(shared, obs, start=continuous.mixture, tol=tol, workers=workers)
         return cls(continuous, obs, workers)
 
     @cached_property
@@ -95,7 +96,7 @@ class IntrinsicVariance:
         return found.log_likelihood
 
     def _climb(self, model: Model, start: Mixture) -> State:
-        return climb_from(model, self.obs, start, workers=self.workers)
+        return climb_from(model, self.obs, start, gap=_LEAST_GAIN, workers=self.workers)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ Array = np.ndarray
 
 #: Draws at first and at most; more are taken while the divergence is not known to this share of itself.
 _DRAWS, _MOST_DRAWS, _ENOUGH = 50_000, 800_000, 0.1
-#: Remaining gain per row, nats, at which the fit of a mixture to another one ends.
+#: Remaining gain, nats per row, at which the fit of a mixture to another one ends.
 _FINE = 1e-12
 #: Families of covariances that stay what they are when rows are projected on the line between a pair.
 _PROJECTABLE = ("full", "tied", "known")
@@ -342,7 +342,7 @@ def _divergence(line: Line, points: Points, test: _Test) -> tuple[float, float]:
     mixture, others = line.mixture, [True] * (line.mixture.n_components - 2) + [False]
     model = test.model(len(others), mixture.background, weights=[True] * len(others), means=others, covariances=others)
     start = _merged(line, line.within if test.known else None)
-    fitted = climb_from(model, points.weighted, start, tol=_FINE, workers=None).mixture
+    fitted = climb_from(model, points.weighted, start, gap=_FINE * len(points.weights), workers=None).mixture
     return points.mean(mixture.log_density(points.rows) - fitted.log_density(points.rows))
 
 
