@@ -9,6 +9,7 @@ import numpy as np
 from mixsci.engine.em.begin import facts_of
 from mixsci.engine.em.factor_begin import Columns, columns_of, complete_factors
 from mixsci.engine.em.factor_start import Scores, Settling, analyser_of, drawn
+from mixsci.engine.em.ordering import by_weight
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.start import draw_rows
 from mixsci.engine.em.state import Outcome
@@ -171,12 +172,3 @@ def _distinct(found: list[tuple[FactorMixture, float]], same: float) -> list[tup
         if not kept or kept[-1][1] - objective > same:
             kept.append((mixture, objective))
     return kept
-
-
-def by_weight(mixture: FactorMixture) -> FactorMixture:
-    """Components by falling weight."""
-    order = np.argsort(-mixture.pooled_weights, kind="stable")
-    own = {"loadings": mixture.loadings[order], "intercept": mixture.intercept[order]} if mixture.own else {}
-    return mixture.evolve(
-        weights=mixture.weights[..., order], means=mixture.means[order], covariances=mixture.covariances[order], **own
-    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixsci.engine.em.begin import check_start, complete, facts_of
 from mixsci.engine.em.checkpoint import Checkpoint
+from mixsci.engine.em.ordering import by_weight, gives_order
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.start import Sketch, draw_rows, draw_start, sketch
 from mixsci.engine.em.state import Outcome, State
@@ -19,7 +20,6 @@ from mixsci.engine.em.turning import turn
 from mixsci.engine.em.watching import every, progress, record
 from mixsci.engine.execution import Workers
 from mixsci.engine.mixture import Mixture
-from mixsci.engine.model.model import Model
 from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
 
@@ -47,6 +47,9 @@ class Ended:
 
 class Task:
     """One call of `fit`: its settings, and what it has learnt of the rows."""
+
+    #: Whether a checkpoint says enough to go on to the identical result.
+    resumable = True
 
     def __init__(
         self,
@@ -207,7 +210,8 @@ class Task:
         """The fit as users get it."""
         state = ended.state
         self.model.weights.check(state.mixture.rates, self.model.n_components)
-        mixture = _by_weight(state.mixture, self.model) if ordered else state.mixture
+        ordered = ordered and not gives_order(self.model, state.mixture)
+        mixture = by_weight(state.mixture) if ordered else state.mixture
         names = self.obs.names if isinstance(self.obs, Observations) else self._view.sample.names
         outcome = ended.outcome
         if outcome is Outcome.CONVERGED and self._has_empty(state):
@@ -292,14 +296,3 @@ def rank(ended: Ended) -> tuple[bool, float]:
     """What makes one climb better than another: that it can be used, then its objective."""
     usable = ended.outcome not in (Outcome.COLLAPSED, Outcome.NOT_FINITE)
     return usable, ended.state.objective
-
-
-def _by_weight(mixture: Mixture, model: Model) -> Mixture:
-    """Components by falling weight, unless something gives them an order."""
-    ordered = mixture.theta is not None or model.weights.linked or not model.means.free or model.ordered
-    if ordered:
-        return mixture
-    order = np.argsort(-mixture.pooled_weights, kind="stable")
-    return replace(
-        mixture, weights=mixture.weights[..., order], means=mixture.means[order], covariances=mixture.covariances[order]
-    )

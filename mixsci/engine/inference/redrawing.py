@@ -24,10 +24,10 @@ def redraw(mixture: Mixture, like: Observations, rng: np.random.Generator) -> Ob
 
 
 def latent_points(mixture: Any, like: Observations, rng: np.random.Generator) -> Array:
-    """(n, D) points drawn from a mixture, one for each of given rows."""
+    """(n, D) points drawn from a mixture, one for each of given rows; of mixtures of factors, in the variables."""
     if mixture.group_labels is None or like.groups is None:
         return np.asarray(mixture.sample(len(like), rng=rng)[0])
-    points = np.empty((len(like), mixture.n_dims))
+    points = np.empty((len(like), mixture.n_variables))
     for code, label in enumerate(like.group_labels or ()):
         here = np.flatnonzero(like.groups == code)
         points[here] = mixture.sample(len(here), rng=rng, group=label)[0]

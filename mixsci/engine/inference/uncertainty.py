@@ -196,7 +196,7 @@ def standard_errors(fit: Fit, obs: Any, *, method: Method = "observed", workers:
     obs = obs if hasattr(obs, "blocks") else as_observations(obs)
     chosen = _chosen(fit, obs, method)
     stats = expect(fit.mixture, obs, workers=workers)
-    _refuse_other_rows(fit, stats)
+    refuse_other_rows(fit, stats)
     with one_blas_thread():
         problem = Problem(fit.model, fit.mixture, stats)
         found = solve(problem, *problem.known(obs, chosen, workers))
@@ -214,6 +214,8 @@ def _chosen(fit: Any, obs: Any, method: str) -> str:
         raise DataError(
             "standard errors are those of a mixsci.Model; got a FactorModel: fit rows drawn with replacement instead"
         )
+    if fit.model.assignment != "soft":
+        raise DataError('standard errors are those of a likelihood: fit with assignment="soft", from start=fit.mixture')
     if method not in METHODS:
         raise DataError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
     count, alone = len(fit.model.pack(fit.mixture)), not hasattr(obs, "complete")
@@ -227,7 +229,8 @@ def _chosen(fit: Any, obs: Any, method: str) -> str:
     return "observed" if cells <= MOST_CELLS or not alone else "scores"
 
 
-def _refuse_other_rows(fit: Fit, stats: Stats) -> None:
+def refuse_other_rows(fit: Fit, stats: Stats) -> None:
+    """Raise where rows are not those of a fit, as far as their number and log-likelihood tell."""
     refuse_singular(stats)
     size = max(abs(fit.log_likelihood), stats.row_weight)
     if stats.n_rows != fit.n_rows or abs(stats.log_likelihood - fit.log_likelihood) > 1e-9 * size:
