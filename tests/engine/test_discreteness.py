@@ -146,6 +146,13 @@ def test_gaps_weights_and_groups_are_taken():
     assert answer.verdict != "continuous"
 
 
+def test_rows_that_say_next_to_nothing_leave_the_interval_open():
+    obs = mx.Observations([[1.0], [2.0]], mx.noise.from_errors([0.5]), row_weights=[1e-3, 1e-3])
+    answer = mx.discrete_or_continuous(obs, None, 1, **QUICK)
+    assert answer.interval[0].tolist() == [0.0, np.inf]
+    assert answer.verdict == "undecided"
+
+
 # Repeats
 
 

@@ -26,6 +26,7 @@ Array = np.ndarray
 
 #: Ends of intervals are found to this share of themselves and of the error's variance.
 _FINE = 1e-3
+_MOST_DOUBLINGS = 60
 #: Gain, nats, below which turns of a profile over several dimensions end, and their number at most.
 _LEAST_GAIN, _MOST_TURNS = 1e-3, 50
 
@@ -119,15 +120,15 @@ class _Others(Diagonal):
 
 
 def _beyond(fallen: Callable[[float], float], here: float, unit: float) -> float:
-    """A variance at which a profile has fallen far enough."""
-    step = unit
-    while fallen(here + step) < 0.0:
-        step *= 2.0
-    return here + step
+    """A variance at which a profile has fallen far enough; infinite where rows say too little for that."""
+    for step in unit * 2.0 ** np.arange(_MOST_DOUBLINGS):
+        if fallen(here + step) >= 0.0:
+            return float(here + step)
+    return np.inf
 
 
 def _root(fallen: Callable[[float], float], here: float, far: float, unit: float) -> float:
     """Where a profile has fallen enough on the way from its maximum to a far end; the far end if it never has."""
-    if here == far or fallen(far) <= 0.0:
+    if here == far or not np.isfinite(far) or fallen(far) <= 0.0:
         return far
     return float(brentq(fallen, min(here, far), max(here, far), xtol=_FINE * unit, rtol=_FINE))
