@@ -1,8 +1,8 @@
 """The latent space of a variational auto-encoder on handwritten digits: the encoder's variances enter as noise.
 
 The encoder says of every image where it lies in the latent space and how surely, given the prior that the network was
-trained with, N(0, 1). Divided by that prior it is what the image alone tells: a measurement with an error, and a gap in a
-dimension that the encoder does not use. The mixture behind these measurements is a better prior.
+trained with, N(0, 1). Divided by that prior it is what the image alone tells: a measurement with an error, and a gap
+in a dimension that the encoder does not use. The mixture behind these measurements is a better prior.
 """
 
 import sys
