@@ -43,6 +43,7 @@ _PUBLIC = {
     "StandardErrors": "mixsci.engine.inference.uncertainty",
     "bootstrap": "mixsci.engine.inference.bootstrap",
     "Bootstrap": "mixsci.engine.inference.bootstrap",
+    "profile_interval": "mixsci.engine.inference.profile",
     "tails": "mixsci.engine.inference.tails",
     "Tails": "mixsci.engine.inference.tails",
     "resolvability": "mixsci.engine.inference.resolvability",
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
         likelihood_ratio_test as likelihood_ratio_test,
     )
     from mixsci.engine.inference.merging import Merging as Merging, merge_components as merge_components
+    from mixsci.engine.inference.profile import profile_interval as profile_interval
     from mixsci.engine.inference.resolvability import Resolvability as Resolvability, resolvability as resolvability
     from mixsci.engine.inference.select import Selection as Selection, select as select
     from mixsci.engine.inference.tails import Tails as Tails, tails as tails
