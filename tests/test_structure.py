@@ -32,7 +32,7 @@ FLOORS = (
     ("mixsci.engine.kernels",),
     ("mixsci.engine.storage", "mixsci.engine.execution"),
     ("mixsci.engine.tables", "mixsci.engine.observations", "mixsci.engine.noise"),
-    ("mixsci.engine.evaluate", "mixsci.engine.mixture", "mixsci.engine.hard_mixture", "mixsci.engine.factor_mixture"),
+    ("mixsci.engine.evaluate", "mixsci.engine.mixture", "mixsci.engine.hard_mixture", "mixsci.engine.variational_mixture", "mixsci.engine.factor_mixture"),
     ("mixsci.engine.model",),
     ("mixsci.engine.em",),
     ("mixsci.engine.inference", "mixsci.engine"),

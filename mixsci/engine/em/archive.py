@@ -10,6 +10,7 @@ from mixsci.engine.em.acceleration import Anderson
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.steps import Memory
+from mixsci.engine.em.variational_fit import VariationalFit
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.hard_mixture import HardMixture
 from mixsci.engine.mixture import Mixture
@@ -17,15 +18,18 @@ from mixsci.engine.model import covariances, means, occupancy, priors, shapes, t
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Frozen, Model
+from mixsci.engine.model.variational import VariationalModel
+from mixsci.engine.variational_mixture import VariationalMixture
 from mixsci.errors import FormatError
 
 REGISTRY = storage.registry_of(
     Fit, Mixture, HardMixture, Model, FactorMixture, FactorModel, Frozen, UniformBackground, Outcome, Anderson, Memory,
     covariances.Full, covariances.Diagonal, covariances.Spherical, covariances.Scaled, covariances.Proportional,
+    VariationalFit, VariationalMixture, VariationalModel, weights.StickBreaking, weights.Annihilating,
     weights.Free, weights.Fixed, weights.Poisson,
     targets.Binomial, targets.Multiplex, targets.LinkedDuplex, occupancy.Occupancy, shapes.Blend,
     means.Free, means.Fixed, means.Ladder, means.Offsets,
-    priors.InverseWishart, priors.Bovy, priors.Dirichlet,
+    priors.InverseWishart, priors.Bovy, priors.Dirichlet, priors.GaussWishart,
 )  # fmt: skip
 # Files written before these laws had a module of their own.
 REGISTRY["weights.Occupancy"] = occupancy.Occupancy

@@ -16,6 +16,7 @@ from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.model.priors import no_prior
+from mixsci.engine.model.variational import assumed
 from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
 
@@ -33,6 +34,7 @@ def ready(model: Any, start: Any, obs: Any, workers: Workers = None) -> tuple[An
         raise DataError(f"model must be a Model or a FactorModel; got {type(model).__name__}")
     labels = labels_of(obs, workers)
     check_start(model, start, obs, labels)
+    model = assumed(model, start.n_dims)
     return model, complete(model, start, labels)
 
 
@@ -45,6 +47,7 @@ def ready_for_step(model: Any, start: Any, obs: Any, workers: Workers = None) ->
     if not isinstance(start, Mixture):
         return ready(model, start, obs, workers)
     labels = obs.group_labels if isinstance(obs, Observations) else start.group_labels
+    model = assumed(model, start.n_dims)
     if start.n_components == model.n_components and not _lacks(model, start, labels):
         return model, start
     check_start(model, start, obs, labels)
@@ -170,7 +173,7 @@ def _of_kind(model: Model, start: Mixture) -> Mixture:
     """The start as the kind of mixture that the model is of."""
     if type(start) is model.kind:
         return start
-    return model.kind(**{field.name: getattr(start, field.name) for field in fields(start)})
+    return model.kind(**{field.name: getattr(start, field.name) for field in fields(Mixture)})
 
 
 def _lacks(model: Model, start: Mixture, labels: Labels) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixsci.engine.em.checkpoint import Checkpoint
 from mixsci.engine.em.factor_task import FactorTask
+from mixsci.engine.em.pruning import AnnihilatingTask, VariationalTask
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.splitting import require_free, split_and_merge as leave_poor_optimum
 from mixsci.engine.em.state import Outcome
@@ -18,6 +19,7 @@ from mixsci.engine.execution import Workers
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Model
+from mixsci.engine.model.weights import Annihilating, StickBreaking
 from mixsci.engine.observations import as_source
 from mixsci.engine.tables import as_generator
 from mixsci.errors import ConvergenceWarning, DataError
@@ -73,6 +75,8 @@ def fit(
     task = _task_of(model)(
         model, obs, start, tol=tol, max_iter=max_iter, accelerate=accelerate, workers=workers, show=progress
     )
+    if checkpoint is not None and not task.resumable:
+        raise DataError("a checkpoint goes with a known number of components: these weights look for it")
     saved = None if checkpoint is None else Checkpoint(checkpoint)
     found = _carry_out(task, int(starts or (10 if start is None else 1)), rng, saved, improve=split_and_merge)
     if not found.converged and found.outcome is not Outcome.INTERRUPTED:
@@ -80,13 +84,18 @@ def fit(
     return found
 
 
-#: How a fit of each kind of model begins and ends.
-TASKS: dict[type, type[Task]] = {Model: Task, FactorModel: FactorTask}
+#: How a fit of each kind of weights or model begins and ends; the first that fits.
+TASKS: dict[type, type[Task]] = {
+    StickBreaking: VariationalTask,
+    Annihilating: AnnihilatingTask,
+    Model: Task,
+    FactorModel: FactorTask,
+}
 
 
 def _task_of(model: Any) -> type[Task]:
     for kind, task in TASKS.items():
-        if isinstance(model, kind):
+        if isinstance(model, kind) or isinstance(getattr(model, "weights", None), kind):
             return task
     raise DataError(f"model must be a Model or a FactorModel; got {type(model).__name__}")
 

@@ -19,6 +19,7 @@ from mixsci.engine.evaluate import warn_of_unknown_groups
 from mixsci.engine.execution import Run, Workers, map_runs, thread_count
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture, all_above
+from mixsci.engine.model.automatic import finds_number
 from mixsci.engine.model.factor_sums import FactorStats, factor_stats
 from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.model.statistics import Stats
@@ -199,7 +200,9 @@ def _gap(anderson: Anderson, objectives: tuple[float, ...], *, accelerate: bool)
 
 
 def _refuse_collapse(mixture: Mixture, obs: Any, model: Model) -> None:
-    """Raise where a free covariance has lost a direction that nothing else blurs."""
+    """Raise where a component has died, or a free covariance has lost a direction that nothing else blurs."""
+    if finds_number(model) and (mixture.weights <= 0).any():
+        raise CollapseError(int(np.atleast_2d(mixture.weights)[0].argmin()))
     if not bare(model, obs):
         return
     free = ~model.mask("covariances")

@@ -92,6 +92,74 @@ class InverseWishart:
 
 
 @dataclass(frozen=True, eq=False)
+class GaussWishart:
+    """The conjugate prior of a variational fit: Lambda ~ Wishart(dof, scale^-1), mu | Lambda ~ N(mean, (b Lambda)^-1).
+
+    It goes with `mixsci.weights.StickBreaking`. What is None is set from the data.
+
+    Args:
+        mean_precision: b > 0, how many rows the prior's mean counts for.
+        mean: (D,) where means are expected; None = the median of the rows.
+        dof: degrees of freedom, above D - 1; None = D.
+        scale: (D, D) symmetric positive definite, squared units of x; scale / dof is the inverse of the expected
+            precision; None = diag(robust variances) K^(-2/D) (Fraley & Raftery 2007).
+
+    Raises:
+        DataError: numbers that are not positive, a scale that is not positive definite.
+    """
+
+    mean_precision: float = 0.01
+    mean: Any = None
+    dof: float | None = None
+    scale: Any = None
+
+    def __post_init__(self) -> None:
+        for name in ("mean_precision", "dof"):
+            value = getattr(self, name)
+            if value is not None and not as_number(value, name) > 0:
+                raise DataError(f"{name} of a Gauss-Wishart prior must be positive; got {value}")
+        if self.mean is not None:
+            mean = np.atleast_1d(as_numbers(self.mean, "the mean of a Gauss-Wishart prior").values.astype(float))
+            if mean.ndim != 1 or not np.isfinite(mean).all():
+                raise DataError(f"the mean of a Gauss-Wishart prior must be (D,) and finite; got {mean.tolist()}")
+            object.__setattr__(self, "mean", mean)
+        if self.scale is not None:
+            scale = np.atleast_2d(as_numbers(self.scale, "a Wishart scale").values.astype(float))
+            if scale.ndim != 2 or scale.shape[0] != scale.shape[1] or not _is_definite(scale):
+                raise DataError(f"a Wishart scale must be symmetric positive definite (D, D); got {scale.tolist()}")
+            object.__setattr__(self, "scale", scale)
+
+    def resolve(self, spread: Array, k: int) -> GaussWishart:
+        """The prior with scale and degrees of freedom set from the data's spread (D,) where they were left open."""
+        d = len(spread)
+        scale = np.diag(spread**2) * k ** (-2.0 / d) if self.scale is None else self.scale
+        return replace(self, scale=scale, dof=float(d) if self.dof is None else self.dof)
+
+    def located(self, centre: Array) -> GaussWishart:
+        """The prior with its mean at a centre (D,) of the data where it was left open."""
+        return self if self.mean is not None else replace(self, mean=centre)
+
+    def pseudo(self, d: int) -> Pseudo:
+        """Its degrees of freedom and scale in D dimensions."""
+        if self.scale is None or self.dof is None or self.mean is None:
+            raise DataError("this Gauss-Wishart prior takes numbers from data: use it through fit, or give them all")
+        if self.scale.shape != (d, d) or self.mean.shape != (d,):
+            raise DataError(
+                f"a Gauss-Wishart prior must have a scale (D, D) = {(d, d)} and a mean (D,) = {(d,)}; got "
+                f"{self.scale.shape} and {self.mean.shape}"
+            )
+        if not self.dof > d - 1:
+            raise DataError(f"dof of a Gauss-Wishart prior must be above D - 1 = {d - 1}; got {self.dof}")
+        return Pseudo(self.dof, self.scale)
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom, once they are known."""
+        assert self.dof is not None
+        return self.dof
+
+
+@dataclass(frozen=True, eq=False)
 class Bovy:
     """The prior of extreme deconvolution: Sigma_k = (S_k + w I) / (N_k + 1) (Bovy, Hogg & Roweis 2011).
 
@@ -138,6 +206,10 @@ class Dirichlet:
 def no_prior(d: int) -> Pseudo:
     """No prior on covariances."""
     return Pseudo(0.0, np.zeros((d, d)))
+
+
+def _is_definite(scale: Array) -> bool:
+    return _is_semidefinite(scale) and bool(np.linalg.eigvalsh(scale)[0] > 0)
 
 
 def _is_semidefinite(scale: Array) -> bool:

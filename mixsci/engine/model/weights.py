@@ -22,8 +22,8 @@ Array = np.ndarray
 
 #: The laws that users name as `mixsci.weights.<law>`, and what laws are made of.
 __all__ = [
-    "WEIGHTS", "Annihilating", "Binomial", "Blend", "Fixed", "Free", "LinkedDuplex", "Multiplex", "Occupancy", "Poisson",
-    "StickBreaking", "WeightModel",
+    "WEIGHTS", "Annihilating", "Binomial", "Blend", "Fixed", "Free", "LinkedDuplex", "Multiplex", "Occupancy",
+    "Poisson", "StickBreaking", "WeightModel",
 ]  # fmt: skip
 
 
@@ -242,4 +242,7 @@ _LAST_CLASSES: dict[str, Callable[[Array], Array]] = {
     "open": _truncated_rate,
 }
 
-WEIGHTS: dict[str, WeightModel] = {"free": Free(), "equal": Fixed(), "poisson": Poisson()}
+WEIGHTS: dict[str, WeightModel] = {
+    "free": Free(), "equal": Fixed(), "poisson": Poisson(), "annihilating": Annihilating(),
+    "stick-breaking": StickBreaking(),
+}  # fmt: skip
