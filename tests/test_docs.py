@@ -65,7 +65,7 @@ def test_the_plate_of_the_docs_is_quantified_and_written(tmp_path, monkeypatch):
     "page",
     [
         *("stars.md", "stars-spaces.md", "stars-streams.md", "stars-outputs.md", "uncertainty.md"),
-        *("limits.md", "discrete-or-continuous.md", "tails.md"),
+        *("limits-that-teach.md", "limits.md", "discrete-or-continuous.md", "tails.md"),
         *("cells.md", "cells-gaps.md", "cells-factors.md", "cells-gates.md", "cells-outputs.md"),
     ],
 )
@@ -110,6 +110,15 @@ CLAIMS = {
     ),
     "cells-gates.md": lambda names: names["ranked"]["names"].dtype.names == ("0", "1", "2"),
     "cells-outputs.md": lambda names: {path.name for path in names["files"]} >= {"clusters.csv", "report.html"},
+    "limits-that-teach.md": lambda names: (
+        names["apart"] == sorted(names["apart"], reverse=True)
+        and names["apart"][-1] < 1e-6
+        and abs(names["trapped"].log_likelihood - names["one"].log_likelihood) < 1e-6
+        and "no maximum in means" in str(names["said"][0].message)
+        and names["free"].log_likelihood > names["one"].log_likelihood + 50
+        and names["lost"].outcome.name == "COLLAPSED"
+        and names["held"].converged
+    ),
     "limits.md": lambda names: (
         numbers_in("docs/limits.md") == [[distance, *rows] for distance, rows in names["table"].items()]
         and not names["found"].resolved

@@ -1,6 +1,7 @@
 """Every example runs as a user runs it, without a warning, and finds what it set out to find."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,11 @@ import pytest
 from tests.conftest import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def test_the_gallery_lists_every_example_once():
+    listed = re.findall(r"^\| `(\w+)\.py`", (ROOT / "docs" / "examples.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(listed) == [path.stem for path in EXAMPLES]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
