@@ -20,6 +20,8 @@ _PUBLIC = {
     "HardMixture": "mixsci.engine.hard_mixture",
     "FactorMixture": "mixsci.engine.factor_mixture",
     "FactorModel": "mixsci.engine.model.factors",
+    "CircularMixture": "mixsci.engine.circular_mixture",
+    "CircularModel": "mixsci.engine.model.circular",
     "Model": "mixsci.engine.model.model",
     "Frozen": "mixsci.engine.model.model",
     "Offsets": "mixsci.engine.model.means",
@@ -51,6 +53,7 @@ _PUBLIC = {
     "discrete_or_continuous": "mixsci.engine.inference.discreteness",
     "Discreteness": "mixsci.engine.inference.discreteness",
     "GaussianMixture": "mixsci.estimators",
+    "VonMisesMixture": "mixsci.circular_estimators",
     "DataError": "mixsci.errors",
     "FormatError": "mixsci.errors",
     "ConvergenceWarning": "mixsci.errors",
@@ -81,8 +84,10 @@ if TYPE_CHECKING:
         stars as stars,
     )
     from mixsci.engine import noise as noise
+    from mixsci.circular_estimators import VonMisesMixture as VonMisesMixture
     from mixsci.engine.em.archive import load as load
     from mixsci.engine.em.fit import fit as fit
+    from mixsci.engine.circular_mixture import CircularMixture as CircularMixture
     from mixsci.engine.em.result import Fit as Fit
     from mixsci.engine.em.start import from_labels as from_labels
     from mixsci.engine.em.state import Outcome as Outcome, State as State
@@ -117,6 +122,7 @@ if TYPE_CHECKING:
     from mixsci.engine.model.background import UniformBackground as UniformBackground
     from mixsci.engine.model.factors import FactorModel as FactorModel
     from mixsci.engine.model.means import Offsets as Offsets
+    from mixsci.engine.model.circular import CircularModel as CircularModel
     from mixsci.engine.model.model import Frozen as Frozen, Model as Model
     from mixsci.engine.observations import (
         Observations as Observations,

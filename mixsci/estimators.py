@@ -195,7 +195,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         settings: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "progress": bool(self.verbose)}
         if self.warm_start and hasattr(self, "fit_"):
             return fit(model, obs, start=self.fit_.mixture, **settings)
-        rng, given = _generator(self.random_state), self._given(model, obs.n_dims)
+        rng, given = generator_of(self.random_state), self._given(model, obs.n_dims)
         if given is not None and not given.open:
             return fit(model, obs, start=given, **settings)
         if self.init_params == "kmeans":
@@ -317,7 +317,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Latent points (n_samples, D) and the component (n_samples,) of each; -1 for the background."""
         if n_samples < 1:
             raise DataError(f"n_samples must be 1 or more; got {n_samples}")
-        return self._found.sample(n_samples, rng=_generator(self.random_state), group=group)
+        return self._found.sample(n_samples, rng=generator_of(self.random_state), group=group)
 
     @property
     def precisions_cholesky_(self) -> Array:
@@ -448,7 +448,8 @@ def _with_means(means: Array, given: Mixture | None, model: Model) -> Mixture:
     )
 
 
-def _generator(random_state: Any) -> np.random.Generator:
+def generator_of(random_state: Any) -> np.random.Generator:
+    """NumPy's generator for what scikit-learn calls a random state."""
     if isinstance(random_state, np.random.Generator):
         return random_state
     return np.random.default_rng(check_random_state(random_state).randint(2**31 - 1, size=4))

@@ -88,6 +88,11 @@ class Mixture:
         return int(self.means.shape[1])
 
     @property
+    def fewest_dims(self) -> int:
+        """Fewest latent dimensions that make a mixture."""
+        return 1
+
+    @property
     def n_variables(self) -> int:
         """Number of columns that rows have: D, but for mixtures of factors."""
         return self.n_dims
@@ -113,6 +118,12 @@ class Mixture:
         if self.weights.ndim == 1:
             return np.asarray(self.weights)
         return np.average(self.weights, axis=0, weights=self.group_rows)
+
+    @property
+    def log_weights(self) -> Array:
+        """(G, K), or (1, K) without groups: log weights, -inf for none."""
+        with np.errstate(divide="ignore"):
+            return np.log(np.atleast_2d(self.weights))
 
     def evolve(self, **changes: Any) -> Self:
         """The mixture with parts changed by the engine itself, whose results are not checked again."""
@@ -431,11 +442,15 @@ class Mixture:
         import pandas as pd
 
         names = [str(name) for name in names] if names is not None else [f"x{j}" for j in range(self.n_variables)]
-        means, spread = self.component_means(), np.sqrt(self.component_variances())
-        table = {"weight": self.pooled_weights}
-        table |= {name: means[:, j] for j, name in enumerate(names)}
-        table |= {f"sd({name})": spread[:, j] for j, name in enumerate(names)}
+        means = self.component_means()
+        table = {"weight": self.pooled_weights} | {name: means[:, j] for j, name in enumerate(names)}
+        table |= self._spreads(names)
         return pd.DataFrame(table, index=pd.RangeIndex(self.n_components, name="component"))
+
+    def _spreads(self, names: Sequence[str]) -> dict[str, Array]:
+        """How wide the components are in every variable, for the table."""
+        spread = np.sqrt(self.component_variances())
+        return {f"sd({name})": spread[:, j] for j, name in enumerate(names)}
 
 
 def drawn_labels(shares: Array, rng: np.random.Generator) -> Array:
@@ -445,7 +460,7 @@ def drawn_labels(shares: Array, rng: np.random.Generator) -> Array:
 
 
 def _check_shapes(mixture: Mixture) -> None:
-    if mixture.means.ndim != 2 or 0 in mixture.means.shape:
+    if mixture.means.ndim != 2 or len(mixture.means) < 1 or mixture.means.shape[1] < mixture.fewest_dims:
         raise DataError(f"means must have shape (K, D), neither of them 0; got {mixture.means.shape}")
     k, d = mixture.means.shape
     labels = None if mixture.group_labels is None else tuple(mixture.group_labels)
@@ -505,8 +520,8 @@ def _check_numbers(mixture: Mixture) -> None:
     if (weights < 0).any() or (not np.isnan(weights).any() and (np.abs(weights.sum(axis=-1) - 1.0) > 1e-8).any()):
         raise DataError(f"weights must not be negative and must sum to 1; got sums {mixture.weights.sum(axis=-1)}")
     covariances = np.nan_to_num(mixture.covariances)
-    size = np.abs(covariances).max(axis=(1, 2))
-    lopsided = np.abs(covariances - covariances.transpose(0, 2, 1)).max(axis=(1, 2)) > 1e-8 * size
+    size = np.abs(covariances).max(axis=(1, 2), initial=0.0)
+    lopsided = np.abs(covariances - covariances.transpose(0, 2, 1)).max(axis=(1, 2), initial=0.0) > 1e-8 * size
     if lopsided.any():
         raise DataError(f"covariances must be symmetric; that of component {np.flatnonzero(lopsided)[0]} is not")
     if all_above(covariances, np.zeros(len(size))):

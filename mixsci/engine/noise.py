@@ -42,6 +42,9 @@ class Noise(Protocol):
     def __getitem__(self, rows: Rows) -> Noise:
         """The noise of some rows."""
 
+    def of_columns(self, columns: list[int]) -> Noise:
+        """The noise of some of the columns."""
+
     def known(self) -> Array | bool:
         """(n, m) True where the noise of a value is a number or infinite; True where it always is."""
 
@@ -69,6 +72,9 @@ class NoNoise:
 
     def __getitem__(self, rows: Rows) -> NoNoise:
         return self
+
+    def of_columns(self, columns: list[int]) -> NoNoise:
+        return NoNoise(len(columns), self.missing)
 
     def known(self) -> bool:
         return True
@@ -111,6 +117,9 @@ class SharedNoise:
 
     def __getitem__(self, rows: Rows) -> SharedNoise:
         return self
+
+    def of_columns(self, columns: list[int]) -> SharedNoise:
+        return SharedNoise(self.covariance[np.ix_(columns, columns)], self.missing)
 
     def known(self) -> bool:
         return True
@@ -155,6 +164,9 @@ class DiagonalNoise:
     def __getitem__(self, rows: Rows) -> DiagonalNoise:
         return _unchecked(DiagonalNoise, self.variances[rows], self.missing)
 
+    def of_columns(self, columns: list[int]) -> DiagonalNoise:
+        return _unchecked(DiagonalNoise, self.variances[:, columns], self.missing)
+
     def known(self) -> Array:
         return ~np.isnan(self.variances)
 
@@ -196,6 +208,9 @@ class FullNoise:
 
     def __getitem__(self, rows: Rows) -> FullNoise:
         return _unchecked(FullNoise, self.matrices[rows], self.missing)
+
+    def of_columns(self, columns: list[int]) -> FullNoise:
+        return _unchecked(FullNoise, self.matrices[:, columns][:, :, columns], self.missing)
 
     def known(self) -> Array:
         return ~np.isnan(_diagonal(self.matrices))

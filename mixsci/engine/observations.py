@@ -146,6 +146,13 @@ class Observations:
             object.__setattr__(part, "set_aside", unknown.sum(axis=0))
         return part
 
+    def of_columns(self, columns: list[int]) -> Observations:
+        """Some of the columns of rows that see no projection, which are not checked again."""
+        new = self._with("x", self.x[:, columns])
+        names = None if self.names is None else tuple(self.names[j] for j in columns)
+        new.__dict__.update(noise=self.noise.of_columns(columns), names=names, set_aside=self.set_aside[columns])
+        return new
+
     def valued(self, x: Array) -> Observations:
         """The same rows with other values (n, m), which are not checked again."""
         return self._with("x", x)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mixsci.engine import storage
+from mixsci.engine.circular_mixture import CircularMixture
 from mixsci.engine.em.acceleration import Anderson
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.state import Outcome
@@ -16,6 +17,8 @@ from mixsci.engine.hard_mixture import HardMixture
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model import covariances, means, occupancy, priors, shapes, targets, weights
 from mixsci.engine.model.background import UniformBackground
+from mixsci.engine.model.circular import CircularModel
+from mixsci.engine.model.concentration import Concentration
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.model.variational import VariationalModel
@@ -24,12 +27,13 @@ from mixsci.errors import FormatError
 
 REGISTRY = storage.registry_of(
     Fit, Mixture, HardMixture, Model, FactorMixture, FactorModel, Frozen, UniformBackground, Outcome, Anderson, Memory,
+    CircularMixture, CircularModel,
     covariances.Full, covariances.Diagonal, covariances.Spherical, covariances.Scaled, covariances.Proportional,
     VariationalFit, VariationalMixture, VariationalModel, weights.StickBreaking, weights.Annihilating,
     weights.Free, weights.Fixed, weights.Poisson,
     targets.Binomial, targets.Multiplex, targets.LinkedDuplex, occupancy.Occupancy, shapes.Blend,
     means.Free, means.Fixed, means.Ladder, means.Offsets,
-    priors.InverseWishart, priors.Bovy, priors.Dirichlet, priors.GaussWishart,
+    priors.InverseWishart, priors.Bovy, priors.Dirichlet, priors.GaussWishart, Concentration,
 )  # fmt: skip
 # Files written before these laws had a module of their own.
 REGISTRY["weights.Occupancy"] = occupancy.Occupancy

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from mixsci.engine.circular_mixture import CircularMixture
+from mixsci.engine.em.circular_begin import ordinary_part, refuse_other_start, with_ordinary_part
 from mixsci.engine.em.factor_begin import columns_of, complete_factors, lacks_factors
 from mixsci.engine.execution import Run, Workers, map_runs
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.circular import CircularModel
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.model.priors import no_prior
@@ -31,7 +34,7 @@ _LEAST_SPREAD = 1e-6
 def ready(model: Any, start: Any, obs: Any, workers: Workers = None) -> tuple[Any, Any]:
     """Model and start, complete for these rows."""
     if not isinstance(model, Model):
-        raise DataError(f"model must be a Model or a FactorModel; got {type(model).__name__}")
+        raise DataError(f"model must be a Model, FactorModel or CircularModel; got {type(model).__name__}")
     labels = labels_of(obs, workers)
     check_start(model, start, obs, labels)
     model = assumed(model, start.n_dims)
@@ -67,6 +70,19 @@ def _(model: FactorModel, start: Any, obs: Any, workers: Workers = None) -> tupl
 def _(model: FactorModel, start: Any, obs: Any, workers: Workers = None) -> tuple[Any, Any]:
     labels = obs.group_labels if isinstance(obs, Observations) else getattr(start, "group_labels", None)
     return ready(model, start, obs, workers) if lacks_factors(model, start, labels) else (model, start)
+
+
+@ready.register
+def _(model: CircularModel, start: Any, obs: Any, workers: Workers = None) -> tuple[Any, Any]:
+    labels = labels_of(obs, workers)
+    refuse_other_start(model, start, getattr(obs, "width", getattr(start, "n_variables", 0)), labels)
+    plain = complete(model.ordinary(start.n_dims), ordinary_part(start), labels)
+    return model, with_ordinary_part(start, plain)
+
+
+@ready_for_step.register
+def _(model: CircularModel, start: Any, obs: Any, workers: Workers = None) -> tuple[Any, Any]:
+    return ready(model, start, obs, workers)
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,8 @@ def check_start(model: Model, start: Any, obs: Any, labels: Labels) -> None:
     """Refuse a start that is not one for this model and these rows."""
     if not isinstance(start, Mixture):
         raise DataError(f"start must be a Mixture; got {type(start).__name__}")
+    if isinstance(start, CircularMixture):
+        raise DataError("start is a CircularMixture, the model knows no angles: use CircularModel")
     if isinstance(start, FactorMixture):
         raise DataError("start is a FactorMixture, the model is not one of factors: use FactorModel, or start.dense()")
     if start.n_components != model.n_components:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixsci.engine.em.checkpoint import Checkpoint
+from mixsci.engine.em.circular_task import CircularTask
 from mixsci.engine.em.factor_task import FactorTask
 from mixsci.engine.em.pruning import AnnihilatingTask, VariationalTask
 from mixsci.engine.em.result import Fit
@@ -17,6 +18,7 @@ from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.task import Task
 from mixsci.engine.execution import Workers
 from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.circular import CircularModel
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.weights import Annihilating, StickBreaking
@@ -26,7 +28,7 @@ from mixsci.errors import ConvergenceWarning, DataError
 
 
 def fit(
-    model: Model | FactorModel,
+    model: Model | FactorModel | CircularModel,
     obs: Any,
     *,
     start: Mixture | None = None,
@@ -43,7 +45,7 @@ def fit(
     """The mixture of greatest posterior density (likelihood, without a prior) that the climbs found.
 
     Args:
-        model: what is assumed: a `Model`, or a `FactorModel` of many variables.
+        model: what is assumed: a `Model`, a `FactorModel` of many variables, or a `CircularModel` of angles.
         obs: `Observations`, an array or data frame (NaN = missing), or a source of blocks.
         start: a mixture to begin from. NaN leaves a part open to be drawn. With `starts` > 1 its frozen parts are
             taken from it and all else is drawn anew.
@@ -90,6 +92,7 @@ TASKS: dict[type, type[Task]] = {
     Annihilating: AnnihilatingTask,
     Model: Task,
     FactorModel: FactorTask,
+    CircularModel: CircularTask,
 }
 
 
@@ -97,7 +100,7 @@ def _task_of(model: Any) -> type[Task]:
     for kind, task in TASKS.items():
         if isinstance(model, kind) or isinstance(getattr(model, "weights", None), kind):
             return task
-    raise DataError(f"model must be a Model or a FactorModel; got {type(model).__name__}")
+    raise DataError(f"model must be a Model, FactorModel or CircularModel; got {type(model).__name__}")
 
 
 def _carry_out(task: Task, starts: int, rng: Any, saved: Checkpoint | None, *, improve: bool) -> Fit:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mixsci.engine.circular_mixture import CircularMixture
 from mixsci.engine.em.acceleration import Anderson
 from mixsci.engine.em.begin import ready, ready_for_step
 from mixsci.engine.em.state import Outcome, State
@@ -20,6 +21,7 @@ from mixsci.engine.execution import Run, Workers, map_runs, thread_count
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture, all_above
 from mixsci.engine.model.automatic import finds_number
+from mixsci.engine.model.circular import CircularStats, circular_stats
 from mixsci.engine.model.factor_sums import FactorStats, factor_stats
 from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.model.statistics import Stats
@@ -247,3 +249,8 @@ def _(mixture: FactorMixture, block: Observations, backend: str) -> FactorStats:
     if backend != "numba":
         raise DataError(f"a factor mixture has one kernel: leave out backend={backend!r}")
     return factor_stats(mixture, block)
+
+
+@stats_of_block.register
+def _(mixture: CircularMixture, block: Observations, backend: str) -> CircularStats:
+    return circular_stats(mixture, block, backend)

@@ -90,7 +90,7 @@ class Task:
         best, reached = None, []
         for kind in range(starts):
             try:
-                ended = self._short(draw_start(self.model, self._view, rng, kind, self.start, self.labels))
+                ended = self._short(self.draw(rng, kind))
             except KeyboardInterrupt:
                 if best is None:
                     raise
@@ -105,6 +105,10 @@ class Task:
         assert best is not None
         self.model.weights.check(best.state.mixture.rates, self.model.n_components)
         return self._nearer(best, rng), tuple(reached)
+
+    def draw(self, rng: np.random.Generator, kind: int) -> Mixture:
+        """A mixture to climb from, number `kind` of the ways to draw one."""
+        return draw_start(self.model, self._view, rng, kind, self.start, self.labels)
 
     def _nearer(self, best: Ended, rng: np.random.Generator) -> Mixture:
         """Where a climb on a larger sample ends, if rows are so many that it spares passes over all of them."""
@@ -219,7 +223,7 @@ class Task:
         return Fit(
             model=self.model, mixture=mixture, log_likelihood=state.log_likelihood, log_prior=state.log_prior,
             entropy=state.entropy, n=state.row_weight, n_rows=self.n_rows,
-            n_free=self.model.n_free(mixture.n_dims, mixture.n_groups), outcome=outcome, gap=state.gap,
+            n_free=self.model.n_free(mixture.n_variables, mixture.n_groups), outcome=outcome, gap=state.gap,
             n_iter=state.iteration, history=tuple(ended.history), starts=reached, names=names, set_aside=self.set_aside,
         )  # fmt: skip
 

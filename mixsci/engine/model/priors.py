@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mixsci.engine.model.concentration import Concentration
 from mixsci.engine.tables import as_number, as_numbers
 from mixsci.errors import DataError
+
+__all__ = ["Bovy", "Concentration", "Dirichlet", "InverseWishart", "Pseudo", "no_prior"]
 
 Array = np.ndarray
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 
@@ -40,14 +41,15 @@ class Stats:
     row_weight: float
     failures: Array
 
-    def __add__(self, other: Stats) -> Stats:
-        return Stats(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @property
     def grouped(self) -> tuple[Array, Array, Array]:
         """counts (G, K), g (G, K, D), F (G, K, D, D), with G = 1 where rows have no groups."""
         k, d = self.g.shape[-2:]
-        return self.counts.reshape(-1, k), self.g.reshape(-1, k, d), self.F.reshape(-1, k, d, d)
+        counts = self.counts.reshape(-1, k)
+        return counts, self.g.reshape(len(counts), k, d), self.F.reshape(len(counts), k, d, d)
 
 
 @dataclass(frozen=True, eq=False)
