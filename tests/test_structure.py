@@ -32,11 +32,19 @@ FLOORS = (
     ("mixsci.engine.kernels",),
     ("mixsci.engine.storage", "mixsci.engine.execution"),
     ("mixsci.engine.tables", "mixsci.engine.observations", "mixsci.engine.noise"),
-    ("mixsci.engine.evaluate", "mixsci.engine.mixture", "mixsci.engine.hard_mixture", "mixsci.engine.variational_mixture", "mixsci.engine.factor_mixture"),
+    (
+        "mixsci.engine.evaluate",
+        "mixsci.engine.mixture",
+        "mixsci.engine.hard_mixture",
+        "mixsci.engine.factor_mixture",
+        "mixsci.engine.circular_mixture",
+        "mixsci.engine.variational_mixture",
+    ),
     ("mixsci.engine.model",),
     ("mixsci.engine.em",),
     ("mixsci.engine.inference", "mixsci.engine"),
     ("mixsci.plot", "mixsci.simulate", "mixsci.estimators", "mixsci.compat", "mixsci.report", "mixsci.tables"),
+    ("mixsci.bayesian_estimators", "mixsci.circular_estimators"),
     ("mixsci.cells", "mixsci.stars", "mixsci.ddpcr"),
     ("mixsci",),
     ("mixsci.cli", "mixsci.app"),
@@ -63,7 +71,7 @@ HOMES = {
     "distributed": ("mixsci.engine.execution",),
     "jinja2": ("mixsci.report",),
     "numba": ("mixsci.engine.kernels",),
-    "sklearn": ("mixsci.estimators",),
+    "sklearn": ("mixsci.estimators", "mixsci.bayesian_estimators", "mixsci.circular_estimators"),
     "streamlit": ("mixsci.app",),
     "typer": ("mixsci.cli",),
 }
@@ -88,7 +96,7 @@ SIGNATURES_OF_OTHERS = {
     "mixsci.cli.catalogues:deconvolve",  # the same
     "mixsci.cli.catalogues:stream",  # the same
     "mixsci.estimators:GaussianMixture.__init__",  # scikit-learn's arguments and ours
-    "mixsci.estimators:BayesianGaussianMixture.__init__",  # the same
+    "mixsci.bayesian_estimators:BayesianGaussianMixture.__init__",  # the same
 }
 HEAVY = {
     *("anndata", "astropy", "dask", "distributed", "h5py", "jinja2", "matplotlib", "numba", "pandas", "pyarrow"),
