@@ -48,6 +48,9 @@ _PUBLIC = {
     "profile_interval": "mixsci.engine.inference.profile",
     "tails": "mixsci.engine.inference.tails",
     "Tails": "mixsci.engine.inference.tails",
+    "diagnose": "mixsci.engine.inference.diagnosis",
+    "Diagnosis": "mixsci.engine.inference.diagnosis",
+    "overlap": "mixsci.engine.inference.overlap",
     "resolvability": "mixsci.engine.inference.resolvability",
     "Resolvability": "mixsci.engine.inference.resolvability",
     "discrete_or_continuous": "mixsci.engine.inference.discreteness",
@@ -95,6 +98,7 @@ if TYPE_CHECKING:
     from mixsci.engine.factor_mixture import FactorMixture as FactorMixture
     from mixsci.engine.hard_mixture import HardMixture as HardMixture
     from mixsci.engine.inference.bootstrap import Bootstrap as Bootstrap, bootstrap as bootstrap
+    from mixsci.engine.inference.diagnosis import Diagnosis as Diagnosis, diagnose as diagnose
     from mixsci.engine.inference.discreteness import (
         Discreteness as Discreteness,
         discrete_or_continuous as discrete_or_continuous,
@@ -105,6 +109,7 @@ if TYPE_CHECKING:
     )
     from mixsci.engine.inference.merging import Merging as Merging, merge_components as merge_components
     from mixsci.engine.inference.profile import profile_interval as profile_interval
+    from mixsci.engine.inference.overlap import overlap as overlap
     from mixsci.engine.inference.resolvability import Resolvability as Resolvability, resolvability as resolvability
     from mixsci.engine.inference.select import Selection as Selection, select as select
     from mixsci.engine.inference.tails import Tails as Tails, tails as tails
