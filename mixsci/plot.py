@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from mixsci.engine.circular_mixture import TURN, CircularMixture
 from mixsci.engine.em.result import Fit
 from mixsci.engine.factor_mixture import FactorMixture
+from mixsci.engine.kernels.circular import log_normaliser
 from mixsci.engine.mixture import Mixture
 from mixsci.errors import DataError
 
@@ -37,7 +39,12 @@ _MOST_VARIABLES = 200
 
 
 def plot_fit(fit: Fit, ax: Axes | None = None, **options: Any) -> Axes:
-    """The mixture found: its density in one dimension, else the ellipses of the first two; `Fit.plot` calls it."""
+    """The mixture found: its density in one dimension, else the ellipses of the first two; `Fit.plot` calls it.
+
+    Where rows have angles: the first of them on its circle.
+    """
+    if isinstance(fit.mixture, CircularMixture):
+        return plot_circle(fit, ax=ax, **options)
     draw = plot_density if fit.mixture.n_variables == 1 else plot_ellipses
     return draw(fit, ax=ax, **options)
 
@@ -147,6 +154,54 @@ def plot_selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
     return _dress(ax, "number of components K", what)
 
 
+def plot_circle(
+    mixture: CircularMixture | Fit,
+    column: int | None = None,
+    *,
+    ax: Axes | None = None,
+    data: Any = None,
+    bins: int = 36,
+    names: Sequence[str] | None = None,
+    labels: bool = True,
+) -> Axes:
+    """The density of an angle on its circle, and what each component adds to it: areas, not radii, are shares.
+
+    Args:
+        mixture: a `CircularMixture` or its `Fit`. Weights are pooled over groups.
+        column: which column; None = the first angle.
+        ax: polar Axes; None = a new figure. The angle 0 is on the right and angles go anticlockwise.
+        data: (n,) or (n, m) values, or `Observations`, for a rose histogram behind it.
+        bins: sectors of the rose.
+        names: names of all columns; None = those of the fit.
+        labels: a legend with the weight of each component.
+
+    Example:
+        >>> import mixsci as mx
+        >>> hours = mx.CircularMixture([1.0], directions=[[23.0]], concentrations=[[5.0]], period=24)
+        >>> mx.plot.plot_circle(hours).get_xticklabels()[1].get_text()
+        '3'
+    """
+    here = mixture.mixture if isinstance(mixture, Fit) else mixture
+    if not isinstance(here, CircularMixture):
+        raise DataError(f"a circle shows a mixture with angles; got {type(here).__name__}: use plot_density")
+    column = here.angles[0] if column is None else column
+    if column not in here.angles:
+        raise DataError(f"column must be one of the angles {list(here.angles)}; got {column}")
+    ax = _polar(ax)
+    a = here.angles.index(column)
+    _rose(ax, data, column, float(here.period[a]), bins)
+    turn, parts = _parts_on_circle(here, a)
+    for k, part in enumerate(parts):
+        weight = _percent(float(here.pooled_weights[k]) * _foreground(here))
+        ax.fill(turn, np.sqrt(2.0 * part), facecolor=_color(k), alpha=0.25, lw=0)
+        ax.plot(turn, np.sqrt(2.0 * part), color=_color(k), lw=1.3, label=f"{k}: {weight}")
+    outside = (1.0 - _foreground(here)) / TURN
+    ax.plot(turn, np.sqrt(2.0 * (parts.sum(axis=0) + outside)), color=_INK, lw=1.6, label="all")
+    if labels and here.n_components <= _MOST_LABELS:
+        ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.02, 1.0))
+    return _dress_circle(ax, float(here.period[a]), _names(mixture, names)[column])
+
+
 def plot_history(fit: Fit, *, ax: Axes | None = None) -> Axes:
     """What each pass over the data still had to gain, in nats on a logarithmic axis: a sound climb falls straight."""
     ax = _axes(ax)
@@ -254,6 +309,8 @@ def _align(axes: Array) -> None:
 def _mixture_of(mixture: Mixture | Fit) -> Mixture:
     """The mixture in its variables; of one of factors pooled over groups."""
     found = mixture.mixture if isinstance(mixture, Fit) else mixture
+    if isinstance(found, CircularMixture):
+        raise DataError("angles are drawn by plot_circle, other columns as marginal([...]) of them")
     if not isinstance(found, FactorMixture):
         return found
     if found.n_variables > _MOST_VARIABLES:
@@ -268,7 +325,7 @@ def _mixture_of(mixture: Mixture | Fit) -> Mixture:
 def _names(owner: Any, names: Sequence[str] | None, count: int | None = None) -> list[str]:
     """Names of all dimensions: those given, those of the fit or the observations, or x0, x1 ..."""
     if count is None:
-        count = _mixture_of(owner).n_dims
+        count = (owner.mixture if isinstance(owner, Fit) else owner).n_variables
     found = list(names if names is not None else getattr(owner, "names", None) or ())
     if names is not None and len(found) != count:
         raise DataError(f"names must name all {count} dimensions; got {found}")
@@ -305,6 +362,52 @@ def _grid(d: int) -> Array:
     return np.asarray(
         plt.subplots(d, d, figsize=(2.6 * d + 0.6, 2.3 * d + 0.4), squeeze=False, layout="constrained")[1]
     )
+
+
+def _polar(ax: Axes | None) -> Axes:
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        return plt.subplots(figsize=(5.4, 4.2), subplot_kw={"projection": "polar"}, layout="constrained")[1]
+    if ax.name != "polar":
+        raise DataError('a circle needs polar Axes: plt.subplots(subplot_kw={"projection": "polar"})')
+    return ax
+
+
+def _rose(ax: Axes, data: Any, column: int, period: float, bins: int) -> None:
+    """Sectors whose areas are the shares of the rows in them."""
+    if data is None:
+        return
+    values = _values(data)
+    values = values[:, column if values.shape[1] > 1 else 0]
+    values = np.mod(values[np.isfinite(values)], period) * (TURN / period)
+    density, edges = np.histogram(values, bins=bins, range=(0.0, TURN), density=True)
+    ax.bar(
+        edges[:-1], np.sqrt(2.0 * density), width=np.diff(edges), align="edge", color="#D9D9D9", edgecolor="white",
+        linewidth=0.4, label="rows",
+    )  # fmt: skip
+
+
+def _parts_on_circle(mixture: CircularMixture, a: int) -> tuple[Array, Array]:
+    """A grid (t,) of radians that resolves every component, and what each adds to the density (K, t) per radian."""
+    centre, kappa = mixture.directions[:, a] * (TURN / mixture.period[a]), mixture.concentrations[:, a]
+    reach = np.sinh(np.linspace(-6.0, 6.0, 181)) / np.sinh(6.0) * np.pi
+    grid = np.sort(np.mod(np.concatenate([(centre[:, None] + reach).ravel(), np.linspace(0.0, TURN, 181)]), TURN))
+    grid = np.append(grid, TURN + grid[0])
+    apart = -2.0 * kappa[:, None] * np.sin((grid - centre[:, None]) / 2.0) ** 2
+    density = np.exp(apart - log_normaliser(kappa)[:, None]) / TURN
+    return grid, (mixture.pooled_weights * _foreground(mixture))[:, None] * density
+
+
+def _dress_circle(ax: Axes, period: float, name: str) -> Axes:
+    """Angles in their own units around the circle, no radii."""
+    ticks = np.arange(8) / 8
+    ax.set_xticks(TURN * ticks, [f"{period * tick:.4g}" for tick in ticks])
+    ax.set_yticks([])
+    ax.set_xlabel(name.replace("$", r"\$"))
+    ax.grid(visible=True, color="#E6E6E6", lw=0.6)
+    ax.set_axisbelow(True)
+    return ax
 
 
 def _dress(ax: Axes, x_name: str, y_name: str) -> Axes:

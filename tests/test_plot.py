@@ -189,3 +189,43 @@ def test_the_page_of_plots_runs(tmp_path, monkeypatch):
 def test_what_cannot_be_drawn_is_refused(draw, message):
     with pytest.raises(mx.DataError, match=message):
         draw()
+
+
+HUES = mx.CircularMixture([0.7, 0.3], directions=[[350.0], [120.0]], concentrations=[[20.0], [400.0]], period=360.0)
+
+
+def test_areas_on_the_circle_are_shares():
+    rows = HUES.sample(500, rng=0)[0]
+    ax = plot.plot_circle(HUES, data=rows, bins=24)
+    assert ax.name == "polar"
+    for line, share in zip(ax.lines, (0.7, 0.3, 1.0), strict=True):
+        turn, radius = line.get_data()
+        assert trapezoid(radius**2 / 2, turn) == pytest.approx(share, abs=0.01)
+    sectors = sum(bar.get_height() ** 2 / 2 * bar.get_width() for bar in ax.patches if hasattr(bar, "get_height"))
+    assert sectors == pytest.approx(1.0)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "45", "90", "135", "180", "225", "270", "315"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["0: 70%", "1: 30%", "all", "rows"]
+
+
+def test_a_fit_of_angles_is_drawn_on_its_circle():
+    rows = HUES.sample(200, rng=0)[0]
+    mixed = pd.DataFrame({"light": np.arange(200.0), "hue": rows[:, 0]})
+    fit = mx.fit(mx.CircularModel(2, angles=[1], period=360), mx.Observations(mixed), rng=0)
+    ax = plt.subplots(subplot_kw={"projection": "polar"})[1]
+    assert fit.plot(ax=ax, data=mixed) is ax
+    assert ax.get_xlabel() == "hue"
+    assert fit.marginal(["light"]).n_dims == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: plot.plot_circle(MIXTURE), "plot_density"),
+        (lambda: plot.plot_circle(HUES, 3), "one of the angles"),
+        (lambda: plot.plot_circle(HUES, ax=plt.subplots()[1]), "polar Axes"),
+        (lambda: plot.plot_density(HUES), "plot_circle"),
+    ],
+)
+def test_what_has_no_circle_is_refused(ask, message):
+    with pytest.raises(mx.DataError, match=message):
+        ask()
