@@ -186,6 +186,8 @@ def test_results_are_the_same_for_threads_blocks_and_in_a_file(iris, tmp_path):
 def test_what_has_no_hard_limit_is_refused(iris):
     with pytest.raises(mx.DataError, match="assignment must be one of 'soft', 'hard'; got 'firm'"):
         mx.Model(2, assignment="firm")
+    with pytest.raises(mx.DataError, match="assignment must be one of 'soft', 'hard'; got list"):
+        mx.Model(2, assignment=["hard"])
     with pytest.raises(mx.DataError, match="leave out the background"):
         mx.Model(2, assignment="hard", background=mx.UniformBackground([0.0], [1.0]))
     fit = mx.fit(k_means(2), iris, rng=0)

@@ -118,7 +118,7 @@ class Model:
             raise DataError("frozen means go with free means; hold a ladder's theta by means.Fixed")
 
     def _check_assignment(self) -> None:
-        if self.assignment not in KINDS:
+        if not isinstance(self.assignment, str) or self.assignment not in KINDS:
             raise DataError(f"assignment must be one of {', '.join(map(repr, KINDS))}; got {_say(self.assignment)}")
         if self.kind is HardMixture and self.background is not None:
             raise DataError('assignment="hard" gives every row to a component: leave out the background')
