@@ -175,8 +175,8 @@ def test_columns_that_are_no_batch_are_not_spoken_of():
 
 def test_a_seed_settles_all():
     first, second = many(), many()
-    cells.tl.mixture(first, 3, rng=5)
-    cells.tl.mixture(second, 3, random_state=5, workers=1)
+    cells.tl.mixture(first, 3, covariance="factor_tied", rng=5)
+    cells.tl.mixture(second, 3, covariance="factor_tied", random_state=5, workers=1)
     pd.testing.assert_frame_equal(first.obs, second.obs)
     assert first.uns["mixture"]["fit"] == second.uns["mixture"]["fit"]
 
