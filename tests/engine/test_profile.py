@@ -225,8 +225,9 @@ def test_what_has_no_profile_is_refused():
         profile_interval(fit, x, lambda mixture: mixture.weights[0], 95)
     with pytest.raises(mx.DataError, match="these are not the rows of the fit"):
         profile_interval(fit, x[1:], lambda mixture: mixture.weights[0])
+    factors = mx.fit(mx.FactorModel(1, 1), np.hstack([x, x**2, -x]), rng=0)
     with pytest.raises(mx.DataError, match="got a FactorModel"):
-        profile_interval(mx.fit(mx.FactorModel(1, 1), np.hstack([x, x**2, -x]), rng=0), x, lambda mixture: 1.0)
+        profile_interval(factors, x, lambda mixture: mixture.weights[0])
 
 
 def test_what_rows_do_not_tell_is_refused():
