@@ -7,7 +7,7 @@ columns times c give means times c and the same responsibilities.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -33,24 +33,55 @@ _SINGLE_STEPS = 12
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """What a sample of rows says of the latent points before any component is known.
+    """What a sample of rows says of the latent points before any component is known; found when first asked for.
 
     Attributes:
-        sample: the rows themselves.
-        points: (n, D) the latent point of each row, gaps filled by regression under one Gaussian.
-        resolved: (n, D) share of the latent variance that the row resolves: 0 = missing, 1 = exact.
-        location, spread: (D,) robust centre and noise-corrected standard deviation.
-        covariance: (D, D) latent covariance under one Gaussian.
-        groups: (n,) codes or None.
+        sample: the rows themselves. few: those of them that centres are drawn from.
+        location, robust_spread: (D,) robust centre and noise-corrected standard deviation.
+        workers: threads.
     """
 
     sample: Observations
-    points: Array
-    resolved: Array
+    few: Observations
     location: Array
-    spread: Array
-    covariance: Array
-    groups: Array | None
+    robust_spread: Array
+    workers: Workers
+
+    @cached_property
+    def single(self) -> Mixture:
+        """One Gaussian for all rows."""
+        return _single_gaussian(self.sample, self.location, self.robust_spread, self.workers)
+
+    @property
+    def covariance(self) -> Array:
+        """(D, D) latent covariance under one Gaussian."""
+        return np.asarray(self.single.covariances[0])
+
+    @property
+    def spread(self) -> Array:
+        """(D,) noise-corrected standard deviation of the latent points."""
+        if self.sample.projection is None:
+            return self.robust_spread
+        return np.sqrt(np.maximum(np.diagonal(self.covariance), 1e-24 * self.robust_spread**2))
+
+    @property
+    def points(self) -> Array:
+        """(n, D) the latent point of each of the few rows, gaps filled by regression under one Gaussian."""
+        return self._latent[0]
+
+    @property
+    def resolved(self) -> Array:
+        """(n, D) share of the latent variance that each of them resolves: 0 = missing, 1 = exact."""
+        return self._latent[1]
+
+    @property
+    def groups(self) -> Array | None:
+        """(n,) codes of their groups, or None."""
+        return None if self.few.groups is None else np.asarray(self.few.groups)
+
+    @cached_property
+    def _latent(self) -> tuple[Array, Array]:
+        return _latent(self.few, self.single)
 
 
 def sketch(obs: Any, rng: np.random.Generator, workers: Workers, n_rows: int | None = None) -> Sketch:
@@ -62,16 +93,9 @@ def sketch(obs: Any, rng: np.random.Generator, workers: Workers, n_rows: int | N
         raise DataError("at least one value must be observed; all are missing")
     _refuse_empty_columns(sample)
     location, spread = _location_and_spread(sample)
-    single = _single_gaussian(sample, location, spread, workers)
     few = sample.take(_some(len(sample), _SEED_ROWS, rng))
     few = few.take(np.flatnonzero(few.seen().any(axis=1)))
-    points, resolved = _latent(few, single)
-    spread = (
-        np.sqrt(np.maximum(np.diagonal(single.covariances[0]), 1e-24 * spread**2))
-        if sample.projection is not None
-        else spread
-    )
-    return Sketch(sample, points, resolved, location, spread, single.covariances[0], few.groups)
+    return Sketch(sample, few, location, spread, workers)
 
 
 def draw_rows(
@@ -239,13 +263,14 @@ def _spread(apart: Array, variance: Array) -> float:
 
 
 def _single_gaussian(sample: Observations, location: Array, spread: Array, workers: Workers) -> Mixture:
-    """One Gaussian for all rows, after a few steps of EM."""
+    """One Gaussian for all rows, after a few steps of EM; complete rows without noise need one."""
     rows = (
         sample if sample.groups is None else Observations(sample.x, sample.noise, sample.projection, sample.row_weights)
     )
     model = Model(1, floor=0.0, prior=None)
     single = Mixture([1.0], location[None], np.diag(spread**2)[None])
-    for _ in range(_SINGLE_STEPS):
+    exact = rows.projection is None and not rows.has_noise and bool(rows.seen().all())
+    for _ in range(1 if exact else _SINGLE_STEPS):
         single, _ = em_step(model, single, rows, workers=workers)
         # Flat directions would stay flat: keep a little spread in each.
         single = replace(single, covariances=single.covariances + 1e-6 * np.diag(spread**2))

@@ -87,10 +87,17 @@ class Task:
         """The mixture to climb from: the given one, or the best of short climbs on a sample."""
         if self.start is not None and starts == 1 and not self.start.open:
             return complete(self.model, self.start, self.labels), ()
+        best, reached = self.seek(rng, starts)
+        return self.nearer(best, rng), reached
+
+    def seek(
+        self, rng: np.random.Generator, starts: int, also: Sequence[Mixture] = ()
+    ) -> tuple[Ended, tuple[float, ...]]:
+        """The best of short climbs on a sample, from drawn mixtures and from others given, and what each reached."""
         best, reached = None, []
-        for kind in range(starts):
+        for kind in range(starts + len(also)):
             try:
-                ended = self._short(self.draw(rng, kind))
+                ended = self._short(self.draw(rng, kind) if kind < starts else also[kind - starts])
             except KeyboardInterrupt:
                 if best is None:
                     raise
@@ -104,13 +111,13 @@ class Task:
                 break
         assert best is not None
         self.model.weights.check(best.state.mixture.rates, self.model.n_components)
-        return self._nearer(best, rng), tuple(reached)
+        return best, tuple(reached)
 
     def draw(self, rng: np.random.Generator, kind: int) -> Mixture:
         """A mixture to climb from, number `kind` of the ways to draw one."""
         return draw_start(self.model, self._view, rng, kind, self.start, self.labels)
 
-    def _nearer(self, best: Ended, rng: np.random.Generator) -> Mixture:
+    def nearer(self, best: Ended, rng: np.random.Generator) -> Mixture:
         """Where a climb on a larger sample ends, if rows are so many that it spares passes over all of them."""
         if self.n_rows < _MANY_ROWS or self.interrupted:
             return best.state.mixture
