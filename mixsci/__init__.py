@@ -46,8 +46,6 @@ _PUBLIC = {
     "bootstrap": "mixsci.engine.inference.bootstrap",
     "Bootstrap": "mixsci.engine.inference.bootstrap",
     "profile_interval": "mixsci.engine.inference.profile",
-    "diagnose": "mixsci.engine.inference.diagnosis",
-    "Diagnosis": "mixsci.engine.inference.diagnosis",
     "tails": "mixsci.engine.inference.tails",
     "Tails": "mixsci.engine.inference.tails",
     "diagnose": "mixsci.engine.inference.diagnosis",
@@ -100,7 +98,6 @@ if TYPE_CHECKING:
     from mixsci.engine.factor_mixture import FactorMixture as FactorMixture
     from mixsci.engine.hard_mixture import HardMixture as HardMixture
     from mixsci.engine.inference.bootstrap import Bootstrap as Bootstrap, bootstrap as bootstrap
-    from mixsci.engine.inference.diagnosis import Diagnosis as Diagnosis, diagnose as diagnose
     from mixsci.engine.inference.diagnosis import Diagnosis as Diagnosis, diagnose as diagnose
     from mixsci.engine.inference.discreteness import (
         Discreteness as Discreteness,

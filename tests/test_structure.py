@@ -79,7 +79,6 @@ HOMES = {
 ENGINE_LIBRARIES = {"numpy", "scipy", "threadpoolctl"}
 ENGINE_DOORS = {
     ("pandas", "Selection.table"),
-    ("pandas", "Diagnosis.table"),
     ("pandas", "Diagnosis.summary"),
     ("pandas", "Fit.summary"),
     ("pandas", "Mixture.summary"),

@@ -65,24 +65,6 @@ def split(mixture: Mixture, k: int, apart: float = 0.7) -> Mixture:
     return replace(mixture, weights=weights, means=means, covariances=covariances)
 
 
-def merged(mixture: Mixture, i: int, j: int) -> Mixture:
-    """A mixture of one component less: i and j in one, their moments together and all else kept."""
-    rest = np.arange(mixture.n_components) != j
-    weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances.copy()
-    weights[..., i] += weights[..., j]
-    means[i], covariances[i] = _moments_together(mixture, i, j)
-    return replace(mixture, weights=weights[..., rest], means=means[rest], covariances=covariances[rest])
-
-
-def _moments_together(mixture: Mixture, i: int, j: int) -> tuple[Array, Array]:
-    """Mean (D,) and covariance (D, D) of two components together."""
-    share = mixture.pooled_weights[[i, j]]
-    share = share / share.sum() if share.sum() > 0 else np.array([0.5, 0.5])
-    centre = share @ mixture.means[[i, j]]
-    apart = mixture.means[[i, j]] - centre
-    return centre, np.einsum("k,kab->ab", share, mixture.covariances[[i, j]] + apart[:, :, None] * apart[:, None, :])
-
-
 def can_be_split(model: Any) -> bool:
     """Whether a mixture of this model may have a component more and still be one of its kind."""
     return isinstance(model, Model) and model.means.free and not (model.weights.linked or model.anything_frozen)
@@ -127,7 +109,11 @@ def rearranged(mixture: Mixture, merge: tuple[int, int], split: int, rng: np.ran
     """The mixture with two components merged, their moments kept, and one split in a random direction of its spread."""
     i, j = merge
     weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances.copy()
-    centre, spread = _moments_together(mixture, i, j)
+    share = mixture.pooled_weights[[i, j]]
+    share = share / share.sum() if share.sum() > 0 else np.array([0.5, 0.5])
+    centre = share @ means[[i, j]]
+    apart = means[[i, j]] - centre
+    spread = np.einsum("k,kab->ab", share, covariances[[i, j]] + apart[:, :, None] * apart[:, None, :])
     values, vectors = np.linalg.eigh(covariances[split])
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     step = 0.5 * root @ rng.standard_normal(mixture.n_dims)

@@ -1,4 +1,4 @@
-"""Components that look like artefacts of fitting: too few rows, no spread, one Gaussian in two, weights at an edge."""
+"""Components that look like artefacts: each kind is a class that looks for it, ARTEFACTS names them."""
 
 from __future__ import annotations
 
@@ -9,245 +9,351 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.special import gammainc
 
 from mixsci.engine.em.fit import fit as fit_to
 from mixsci.engine.em.result import Fit
-from mixsci.engine.em.splitting import can_be_split, merged
+from mixsci.engine.em.splitting import can_be_split
 from mixsci.engine.em.state import Outcome
-from mixsci.engine.inference.matching import LEAST_SPREAD, bhattacharyya
-from mixsci.engine.inference.measuring import typical_variance
-from mixsci.engine.inference.yardstick import FEWEST_ROWS
+from mixsci.engine.execution import Workers
+from mixsci.engine.inference.clarity import Clarity
+from mixsci.engine.inference.matching import bhattacharyya
+from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.law import FULL_RATE, SMALLEST_RATE
 from mixsci.engine.model.model import Model, overall_variances
-from mixsci.engine.observations import Observations
-from mixsci.errors import DataError
+from mixsci.engine.model.weights import Free, Poisson
+from mixsci.errors import ConvergenceWarning, DataError
 
 Array = np.ndarray
 
-#: Shares of the variance of the others below which a component is narrow: where it has few rows, and however many.
-_NARROW, _FLAT = 1e-4, 1e-8
-#: Rows for each of its numbers below which a narrow component has few.
-_FEW_ROWS = 10.0
-#: Share of the variance of the errors below which a component has no spread beyond them.
-_BELOW_NOISE = 1e-3
-#: Bhattacharyya distance below which two components are nearly the same.
-_SAME = 0.01
-#: Share of the rows of the smaller that two components must have in common to be tried as one; passes of that trial.
-_COMMON, _MOST_PASSES = 0.05, 200
+_SMALLEST = float(np.finfo(float).tiny)
+#: A variance below this share of that of all rows, in some direction, is none.
+_NO_SPREAD = 1e-8
+#: How much above its floor a variance still stands at it.
+_AT_FLOOR = 1e-3
+#: A component with fewer rows per number than this, and a variance below this share of the others', may be an accident.
+_FEW_ROWS, _THIN = 4.0, 1e-2
+#: Standard errors that a variance must have above zero to be one.
+_SIGNIFICANT = 2.0
+#: Two components share rows if so large a part of the smaller one's is as much the other's.
+_SHARED = 0.02
+#: Shares of two components of which they are halves.
+_HALVES = (0.4, 0.6)
+#: Bhattacharyya distance below which two components are in one place.
+_COINCIDENT = 0.01
+#: Passes of the climb after a merge; wherever it ends, BIC there is an upper bound.
+_PASSES = 300
+#: Share of the rows that a law sees beyond its last class before it is said.
+_BEYOND = 0.01
+#: A rate so many times the smallest one is at its edge.
+_EDGE = 10.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that looks like an artefact.
+    """One remark on components.
 
     Attributes:
-        kind: name of the check. components: which it is about; none for the fit as a whole.
-        sentence: what was seen, and what to do.
+        kind: its name in `ARTEFACTS`. components: which. sentence: what was found, and what to do.
     """
 
     kind: str
     components: tuple[int, ...]
     sentence: str
 
+    def __str__(self) -> str:
+        return self.sentence
+
 
 @dataclass(frozen=True, eq=False)
-class Examined:
-    """What checks look at.
-
-    Attributes:
-        fit: the fit. obs: its rows. rows: (K,) expected rows. together: (K, K) expected rows in common, sum r_i r_j.
-        workers: threads.
-    """
+class Case:
+    """What is looked at: a fit of a `Model`, its rows, and how clearly it divides them."""
 
     fit: Fit
-    obs: Observations
-    rows: Array
-    together: Array
-    workers: Any
-
-    @cached_property
-    def numbers(self) -> Array:
-        """(K,) free numbers of each component's own mean and covariance."""
-        model, d, k = self.fit.model, self.fit.mixture.n_variables, self.fit.mixture.n_components
-        if not isinstance(model, Model):
-            return np.full(k, replace(model, n_components=k + 1).n_free(d) - model.n_free(d) - 1)
-        means = np.where(model.mask("means"), 0, d if model.means.free else 0)
-        spread = model.covariance.n_free(2, d) - model.covariance.n_free(1, d)
-        return means + np.where(model.mask("covariances"), 0, spread)
-
-    @cached_property
-    def alive(self) -> Array:
-        """(K,) components that half a row or more speaks for."""
-        return self.rows >= FEWEST_ROWS
-
-    @cached_property
-    def same(self) -> list[tuple[int, int]]:
-        """Pairs of components that are nearly the same."""
-        apart = bhattacharyya(self.fit.mixture, self.fit.mixture)
-        return [pair for pair in self.pairs if apart[pair] < _SAME]
+    obs: Any
+    clarity: Clarity
+    workers: Workers
 
     @property
-    def pairs(self) -> list[tuple[int, int]]:
-        """Pairs i < j of components that rows speak for."""
-        alive = np.flatnonzero(self.alive)
-        return [(int(i), int(j)) for i in alive for j in alive if i < j]
+    def model(self) -> Model:
+        """What was assumed."""
+        return self.fit.model
+
+    @property
+    def mixture(self) -> Mixture:
+        """What was found."""
+        return self.fit.mixture
+
+    @property
+    def free(self) -> list[int]:
+        """Components whose covariance is not held."""
+        return [int(k) for k in np.flatnonzero(~self.model.mask("covariances"))]
+
+    @property
+    def can_merge(self) -> bool:
+        """Whether a mixture of one component less is of the same kind."""
+        return can_be_split(self.model) and not self.model.ordered and isinstance(self.model.weights, Free)
+
+    @cached_property
+    def seen(self) -> Array:
+        """(K,) expected rows of each component that see the column they see least."""
+        return self.clarity.seen.min(axis=1) if self.clarity.seen.size else self.clarity.rows
+
+    @cached_property
+    def errors(self) -> Array:
+        """(K, D) mean error variances of what each component's rows see; zeros where rows see a projection."""
+        mean = self.clarity.errors / np.maximum(self.clarity.seen, _SMALLEST)
+        return mean if mean.size else np.zeros(self.mixture.means.shape)
+
+    @property
+    def blurred(self) -> Array:
+        """(K, D, D) covariances with the mean error variances of each component's rows."""
+        return np.asarray(self.mixture.covariances + self.errors[:, :, None] * np.eye(self.mixture.n_dims))
+
+    def numbers(self, k: int) -> int:
+        """Free numbers that are component k's own."""
+        model, d = self.model, self.mixture.n_dims
+        places = d * bool(model.means.free and not model.mask("means")[k])
+        structure = model.covariance
+        spread = 0 if model.mask("covariances")[k] else structure.n_free(2, d) - structure.n_free(1, d)
+        return places + spread + (not model.weights.linked and not model.mask("weights")[k])
 
 
-#: The components of an artefact, and a sentence.
 Found = Iterator[tuple[tuple[int, ...], str]]
 
 
-class Check(Protocol):
-    """One kind of artefact."""
+class Artefact(Protocol):
+    """A kind of artefact."""
 
-    def find(self, seen: Examined) -> Found:
-        """The components of each such artefact, and a sentence."""
-
-
-class Unfinished:
-    """The climb did not come to its end."""
-
-    def find(self, seen: Examined) -> Found:
-        if seen.fit.outcome not in (Outcome.CONVERGED, Outcome.EMPTY_COMPONENT):
-            yield (), seen.fit.outcome.value
+    def find(self, case: Case) -> Found:
+        """Components, and the sentence that says what is wrong with them."""
 
 
 class Tiny:
-    """Fewer rows than numbers to be found from them."""
+    """Fewer rows than free numbers."""
 
-    def find(self, seen: Examined) -> Found:
-        for k in _where(seen.alive & (seen.rows < seen.numbers)):
-            few = f"component {k} has {seen.rows[k]:.3g} rows for {seen.numbers[k]} numbers of its own"
-            yield (k,), f"{few}: fit fewer components, or a covariance with fewer numbers"
+    def find(self, case: Case) -> Found:
+        """Components that stand for fewer rows than they have numbers."""
+        for k, rows in enumerate(case.seen):
+            if rows < case.numbers(k):
+                sentence = (
+                    f"component {k} has {case.numbers(k)} free numbers and {rows:.1f} rows to find them from: leave it "
+                    "out, or give all components one covariance, or a prior"
+                )
+                yield (k,), sentence
 
 
 class Collapsed:
-    """No spread in some direction: at the floor, or far narrower than the other components."""
+    """No spread in some direction, or none above the floor."""
 
-    def find(self, seen: Examined) -> Found:
-        model, mixture = seen.fit.model, seen.fit.mixture
-        if not isinstance(model, Model):
-            return
-        low = np.linalg.eigvalsh(mixture.covariances)[:, 0]
-        at_floor = (model.floor > 0) & (low <= model.floor * (1.0 + 1e-6))
-        # Under noise a narrow component is none that collapsed: below it, `BelowNoise` says so.
-        least = np.where(seen.rows < _FEW_ROWS * seen.numbers, _NARROW, _FLAT) * (not seen.obs.has_noise)
-        for k in _where(seen.alive & ~model.mask("covariances")):
-            share = _narrowest(seen, k)
-            if at_floor[k]:
-                yield (k,), f"component {k} is as narrow as the floor allows: {_COLLAPSED}"
-            elif share < least[k]:
-                narrow = f"{share**-0.5:.2g} times narrower than the others in some direction"
-                yield (k,), f"component {k}, of {seen.rows[k]:.3g} rows, is {narrow}: {_COLLAPSED}"
+    def find(self, case: Case) -> Found:
+        """Components that only their floor, or rounding, keeps from a likelihood without end."""
+        covariances, floor = case.mixture.covariances, case.model.floor
+        sd = np.sqrt(overall_variances(case.mixture))
+        lowest = np.linalg.eigvalsh(covariances)[:, 0]
+        share = np.linalg.eigvalsh(covariances / np.outer(sd, sd))[:, 0]
+        exact = not case.clarity.errors.any()
+        # A fit that ends in a collapse gives its last mixture before it.
+        falling = min(case.free, key=lambda k: share[k]) if case.fit.outcome is Outcome.COLLAPSED else None
+        for k in case.free:
+            if floor > 0 and lowest[k] <= floor * (1.0 + _AT_FLOOR):
+                yield (k,), self._at_floor(k, floor)
+            elif k == falling or (exact and share[k] < _NO_SPREAD):
+                yield (k,), self._without_spread(k)
 
+    def _at_floor(self, k: int, floor: float) -> str:
+        return (
+            f"component {k} stands at the floor of {floor:g}: its smallest variance is the floor's, not its rows': a "
+            "prior or fewer components may serve better"
+        )
 
-_COLLAPSED = "it may have collapsed onto rows that lie together by chance or are equal; give a prior or a floor"
-
-
-def _narrowest(seen: Examined, k: int) -> float:
-    """Least share that the variance of a component has of those of the others, over directions; 1 without others."""
-    mixture, rows = seen.fit.mixture, np.delete(seen.rows, k)
-    if rows.sum() <= 0:
-        return 1.0
-    least = LEAST_SPREAD**2 * np.diag(overall_variances(mixture))
-    others = np.average(np.delete(mixture.covariances, k, axis=0), axis=0, weights=rows)
-    return float(eigh(mixture.covariances[k] + least, others + least, eigvals_only=True)[0])
+    def _without_spread(self, k: int) -> str:
+        return (
+            f"component {k} has no spread in some direction: its rows repeat one another there, or it collapses onto "
+            "few; use a floor, a prior or fewer components"
+        )
 
 
-class BelowNoise:
-    """No spread beyond that of the errors."""
+class Thin:
+    """Far less spread than the others in some direction, and few rows (McLachlan & Peel 2000, section 3.10)."""
 
-    def find(self, seen: Examined) -> Found:
-        model, mixture, obs = seen.fit.model, seen.fit.mixture, seen.obs
-        if not isinstance(model, Model) or obs.projection is not None or not obs.has_noise:
-            return
-        spread = np.diagonal(mixture.covariances, axis1=1, axis2=2)
-        flat = (spread < _BELOW_NOISE * typical_variance(obs)).any(axis=1)
-        for k in _where(seen.alive & flat & ~model.mask("covariances")):
-            why = "it is one value blurred, or the errors are stated too large"
-            yield (k,), f"component {k} has no spread beyond the errors: {why}; ask mixsci.discrete_or_continuous"
-
-
-class Duplicates:
-    """Two components that are nearly the same Gaussian."""
-
-    def find(self, seen: Examined) -> Found:
-        for i, j in seen.same:
-            yield (i, j), f"components {i} and {j} are nearly the same: fit one component less"
-
-
-class Halves:
-    """Two components that one describes as well: merged and fitted again, BIC falls."""
-
-    def find(self, seen: Examined) -> Found:
-        if not can_be_split(seen.fit.model):
-            return
-        common = seen.together / np.maximum(np.minimum(seen.rows[:, None], seen.rows), FEWEST_ROWS)
-        for i, j in seen.pairs:
-            if common[i, j] < _COMMON or (i, j) in seen.same:
-                continue
-            gain = seen.fit.bic - _bic_of_one(seen, i, j)
-            if gain > 0.0:
-                yield (
-                    (i, j),
-                    f"one component in the place of {i} and {j} lowers BIC by {gain:.3g}: they may be its halves",
+    def find(self, case: Case) -> Found:
+        """Components that a few rows which happen to lie on a line or a plane may have made."""
+        rows, spread = case.clarity.rows, case.blurred
+        for k in case.free if len(rows) > 1 else ():
+            others = np.average(np.delete(spread, k, 0), 0, np.delete(rows, k) + _SMALLEST)
+            share = _least_share(spread[k], others)
+            few = case.numbers(k) <= case.seen[k] < _FEW_ROWS * case.numbers(k)
+            if few and _NO_SPREAD <= share < _THIN:
+                sentence = (
+                    f"component {k}, of {rows[k]:.1f} rows, is {1.0 / np.sqrt(share):.0f} times as narrow as the "
+                    "others in some direction, as few rows that happen to lie so make one: compare other starts, or "
+                    "give the model a prior"
                 )
+                yield (k,), sentence
 
 
-def _bic_of_one(seen: Examined, i: int, j: int) -> float:
-    """BIC of the fit with one component in the place of two; infinite where there is no such fit."""
-    fit = seen.fit
-    with warnings.catch_warnings():
-        # A trial that stops early has a BIC that is too large, which is no finding.
-        warnings.simplefilter("ignore")
-        try:
-            model = replace(fit.model, n_components=fit.mixture.n_components - 1)
-            start = merged(fit.mixture, i, j)
-            return fit_to(model, seen.obs, start=start, max_iter=_MOST_PASSES, workers=seen.workers).bic
-        except DataError:
-            return np.inf
+class LostInErrors:
+    """A variance that the errors of its rows hide."""
+
+    def find(self, case: Case) -> Found:
+        """Components whose variance in some columns is less than two of its standard errors."""
+        inside = case.mixture.component_variances()
+        sure = _SIGNIFICANT * np.sqrt(2.0 / np.maximum(case.clarity.rows, 1.0))[:, None]
+        if case.clarity.seen.size:
+            sure = _SIGNIFICANT * np.sqrt(2.0 / np.maximum(case.clarity.seen, 1.0))
+        hidden = (case.errors > 0) & (inside < sure * (inside + case.errors))
+        for k in case.free:
+            if hidden[k].any():
+                sentence = (
+                    f"component {k} may have no spread of its own in {_named(case, hidden[k])}, where the errors "
+                    "explain that of its rows: read its variance there as an upper limit"
+                )
+                yield (k,), sentence
+
+
+class Superfluous:
+    """Two components that serve no better than one."""
+
+    def find(self, case: Case) -> Found:
+        """Pairs that share rows, and for which one component has no worse a BIC; no component twice."""
+        if not case.can_merge:
+            return
+        done: set[int] = set()
+        for i, j in _neighbours(case.clarity):
+            # A component that two others border on is spared once.
+            gain = -np.inf if done & {i, j} else self._gain(case, i, j)
+            if gain >= 0.0:
+                done |= {i, j}
+                yield (i, j), self._sentence(case, i, j, gain)
+
+    def _gain(self, case: Case, i: int, j: int) -> float:
+        """By how much BIC falls when two components become one and all climb on."""
+        fewer = replace(case.model, n_components=case.model.n_components - 1, frozen=None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            try:
+                found = fit_to(
+                    fewer, case.obs, start=merged(case.mixture, i, j), max_iter=_PASSES, workers=case.workers
+                )
+            except (DataError, np.linalg.LinAlgError):
+                return -np.inf
+        return case.fit.bic - found.bic
+
+    def _sentence(self, case: Case, i: int, j: int, gain: float) -> str:
+        rows = case.clarity.rows[[i, j]]
+        share = rows[0] / rows.sum()
+        like = "halve one cluster" if _HALVES[0] <= share <= _HALVES[1] else "describe one cluster"
+        return (
+            f"components {i} and {j} {like}, {share:.0%} and {1.0 - share:.0%} of it: with one in their place BIC is "
+            f"{gain:.1f} lower; fit fewer components"
+        )
+
+
+class Coincident:
+    """Two components in one place, where a law or something held forbids to make them one."""
+
+    def find(self, case: Case) -> Found:
+        """Pairs that no row can tell apart; asked where `Superfluous` is not."""
+        if case.can_merge or not case.model.means.free:
+            return
+        near = np.triu(bhattacharyya(case.mixture, case.mixture) < _COINCIDENT, 1)
+        for i, j in np.argwhere(near).tolist():
+            sentence = (
+                f"components {i} and {j} lie in one place, where their rows cannot be told apart: the climb may have "
+                "ended in a trap; give more starts, a start, or tie the means"
+            )
+            yield (i, j), sentence
 
 
 class AtEdge:
-    """Weights and rates that nothing speaks for."""
+    """A law of weights at its edge, or with rows beyond its last class."""
 
-    def find(self, seen: Examined) -> Found:
-        mixture, model = seen.fit.mixture, seen.fit.model
-        held = model.mask("weights") | model.weights.linked
-        for k in _where(~seen.alive & ~held):
-            yield (k,), f"component {k} has lost its rows: fit fewer components, or from more starts"
-        background = mixture.background
-        if background is not None and not background.fixed and background.weight * seen.fit.n < FEWEST_ROWS:
-            yield (), "less than half a row speaks for the background: leave it out"
-        rates = np.ravel([] if mixture.rates is None else mixture.rates)
-        edge = int(((rates < 10.0 * SMALLEST_RATE) | (rates > 0.99 * FULL_RATE)).sum())
-        if edge:
-            yield (
-                (),
-                f"{edge} of {rates.size} rates stand at an edge: all rows are negative there, or none; take bounds",
+    def find(self, case: Case) -> Found:
+        """Rates that rows hold on one side only, and classes that are missing."""
+        rates, last = case.mixture.rates, case.mixture.n_components - 1
+        if rates is None:
+            return
+        if (rates <= _EDGE * SMALLEST_RATE).any() or (rates >= FULL_RATE).any():
+            sentence = (
+                "a rate of the weights stands at its edge, as rows of some group are all empty or all full: read it "
+                "as a limit, not as a number"
             )
+            yield (0, last), sentence
+        beyond = _share_beyond(case)
+        if beyond > _BEYOND:
+            yield (last,), f"by the law of its weights {beyond:.1%} of the rows lie beyond component {last}: add more"
 
 
-def _where(mask: Array) -> list[int]:
-    return [int(k) for k in np.flatnonzero(mask)]
-
-
-CHECKS: dict[str, Check] = {
-    "unfinished": Unfinished(),
+#: Kind -> what looks for it.
+ARTEFACTS: dict[str, Artefact] = {
     "tiny": Tiny(),
     "collapsed": Collapsed(),
-    "below noise": BelowNoise(),
-    "duplicates": Duplicates(),
-    "halves": Halves(),
+    "thin": Thin(),
+    "lost in errors": LostInErrors(),
+    "superfluous": Superfluous(),
+    "coincident": Coincident(),
     "at edge": AtEdge(),
 }
 
 
-def findings(seen: Examined) -> tuple[Finding, ...]:
-    """What every check finds."""
+def artefacts(case: Case) -> tuple[Finding, ...]:
+    """Everything that is found, kind by kind."""
     return tuple(
         Finding(kind, components, sentence)
-        for kind, check in CHECKS.items()
-        for components, sentence in check.find(seen)
+        for kind, artefact in ARTEFACTS.items()
+        for components, sentence in artefact.find(case)
     )
+
+
+def merged(mixture: Mixture, i: int, j: int) -> Mixture:
+    """The mixture with components i and j as one, in the place of i: weights added, moments kept."""
+    share = mixture.pooled_weights[[i, j]]
+    share = share / share.sum() if share.sum() > 0 else np.array([0.5, 0.5])
+    centre = share @ mixture.means[[i, j]]
+    apart = mixture.means[[i, j]] - centre
+    weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances.copy()
+    weights[..., i] += weights[..., j]
+    means[i] = centre
+    covariances[i] = np.einsum("k,kab->ab", share, covariances[[i, j]] + apart[:, :, None] * apart[:, None, :])
+    return replace(
+        mixture,
+        weights=np.delete(weights, j, axis=-1),
+        means=np.delete(means, j, axis=0),
+        covariances=np.delete(covariances, j, axis=0),
+    )
+
+
+def _neighbours(clarity: Clarity) -> list[tuple[int, int]]:
+    """Pairs i < j that share rows, most first, each component with the one it shares most with."""
+    rows = np.maximum(clarity.rows, _SMALLEST)
+    share = clarity.shared / np.minimum.outer(rows, rows)
+    np.fill_diagonal(share, 0.0)
+    partner = share.argmax(axis=1)
+    pairs = {tuple(sorted((i, int(j)))) for i, j in enumerate(partner) if share[i, j] > _SHARED}
+    return sorted(((i, j) for i, j in pairs), key=lambda pair: -share[pair])
+
+
+def _least_share(covariance: Array, other: Array) -> float:
+    """The least of v'A v / v'B v over directions v."""
+    try:
+        root = np.linalg.cholesky(other)
+    except np.linalg.LinAlgError:
+        return np.inf
+    half = np.linalg.solve(root, covariance)
+    return float(np.linalg.eigvalsh(np.linalg.solve(root, half.T))[0])
+
+
+def _share_beyond(case: Case) -> float:
+    """Share of the rows that a Poisson law puts beyond its last class, where that class is one number of copies."""
+    law, mixture = case.model.weights, case.mixture
+    if not isinstance(law, Poisson) or (law.last == "tail" and mixture.theta is None):
+        return 0.0
+    rows = np.ones(1) if mixture.group_rows is None else mixture.group_rows
+    return float(np.average(np.atleast_1d(gammainc(mixture.n_components, mixture.rates)), weights=rows))
+
+
+def _named(case: Case, some: Array) -> str:
+    names, columns = case.fit.names, np.flatnonzero(some)
+    found = [f"column {j}" if names is None else names[j] for j in columns]
+    return ", ".join(found[:5]) + (" ..." if len(found) > 5 else "")

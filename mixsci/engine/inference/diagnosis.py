@@ -1,4 +1,4 @@
-"""How good a clustering is: what each component has of the rows, how sure they are of it, and what looks wrong."""
+"""How good a fit's components are as clusters, and which of them look like artefacts."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import xlogy
 
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.steps import expect
 from mixsci.engine.execution import Workers
-from mixsci.engine.inference.artefacts import Examined, Finding, findings
+from mixsci.engine.factor_mixture import FactorMixture
+from mixsci.engine.hard_mixture import HardMixture
+from mixsci.engine.inference.artefacts import Case, Finding, artefacts
+from mixsci.engine.inference.clarity import Clarity, clarity
 from mixsci.engine.inference.overlap import overlap
 from mixsci.engine.inference.uncertainty import refuse_other_rows
 from mixsci.engine.mixture import Mixture
-from mixsci.engine.observations import Observations, as_observations
-from mixsci.engine.tables import as_generator, is_whole
+from mixsci.engine.model.model import Model
+from mixsci.engine.observations import as_source
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,136 +26,112 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-#: Smallest share of a row that is told from none.
-_LEAST = 1e-300
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
-    """What the components of a fit are worth; `print` it for sentences.
+    """How clearly the components of a fit divide its rows, and what looks wrong with them; it holds no rows.
 
     Attributes:
         mixture: the fitted mixture.
-        rows: (K,) expected rows. labelled: (K,) rows for which the component is the most probable.
-        certainty: (K,) mean probability of a component among the rows that it is the most probable for.
-        entropy: (K,) what its rows leave open, - sum r log r / sum r, nats.
-        silhouette: (K,) mean density-based silhouette of its rows, from 0, undecided, to 1, sure (Menardi 2011).
-        confusion: (K, K) share of a component's expected rows (row) that are labelled with another (column), noise and
-            gaps included.
-        overlap: (K, K) chance that a point of a component (row) is more probable under another (column), noise removed
-            (Melnykov & Maitra 2010); exact in one dimension, else from draws.
-        findings: what looks like an artefact, each with a sentence.
+        rows: (K,) expected rows of each component, weights of rows included.
+        labelled: (K,) rows whose most probable component it is.
+        certainty: (K,) mean probability of their label among these; NaN where there are none.
+        entropy: (K,) what each component adds to the entropy of the rows' probabilities, nats in all.
+        silhouette: (K,) mean density-based silhouette of the rows it labels: log odds of the label against the next
+            best, a share of the largest that any row has (Menardi 2011); NaN where there are none.
+        confusion: (K, K) of the rows of component i, as they were measured, the share that j would label.
+        overlap: (K, K) the same for pairs of components, measured without gaps and errors (`mixsci.overlap`); None for
+            mixtures of factors.
+        findings: components that look like artefacts, with their kind and a sentence each.
     """
 
-    mixture: Mixture = field(repr=False)
+    mixture: Mixture
     rows: Array
     labelled: Array
     certainty: Array
     entropy: Array
     silhouette: Array
     confusion: Array
-    overlap: Array
+    overlap: Array | None = field(repr=False)
     findings: tuple[Finding, ...]
 
     def __repr__(self) -> str:
-        return f"Diagnosis({len(self.rows)} components, {len(self.findings)} findings)"
+        said = f"{len(self.findings)} warning{'s' * (len(self.findings) != 1)}"
+        return f"Diagnosis({len(self.rows)} components, {self.error_rate:.1%} of labels expected wrong, {said})"
 
     def __str__(self) -> str:
-        if not self.findings:
-            return f"K = {len(self.rows)}: no component looks like an artefact"
-        return "\n".join(finding.sentence for finding in self.findings)
+        return "\n".join([repr(self), *(f"- {sentence}" for sentence in self.warnings)])
 
     @property
-    def sure(self) -> float:
-        """1 - entropy / log K over all rows: 1 where every row is sure of its component, 0 where none is."""
-        if len(self.rows) == 1:
-            return 1.0
-        return float(1.0 - self.rows @ self.entropy / (self.rows.sum() * np.log(len(self.rows))))
+    def warnings(self) -> tuple[str, ...]:
+        """What looks like an artefact, a sentence each."""
+        return tuple(finding.sentence for finding in self.findings)
 
     @property
-    def table(self) -> pd.DataFrame:
-        """A line for every component, with its largest overlap and the kinds of what was found."""
+    def error_rate(self) -> float:
+        """Share of the components' rows that the most probable label is expected to miss."""
+        return float(1.0 - np.average(np.diagonal(self.confusion), weights=self.rows))
+
+    def summary(self) -> pd.DataFrame:
+        """A table of the components: what is here by component, its expected share of wrong labels, its warnings."""
         import pandas as pd
 
-        names = ("rows", "labelled", "certainty", "entropy", "silhouette")
-        table = {name: getattr(self, name) for name in names}
-        kinds = [dict.fromkeys(one.kind for one in self.findings if k in one.components) for k in range(len(self.rows))]
-        table |= {"overlap": self.overlap.max(axis=1), "findings": [", ".join(each) for each in kinds]}
+        kinds = [[one.kind for one in self.findings if k in one.components] for k in range(len(self.rows))]
+        table = {name: getattr(self, name) for name in ("rows", "labelled", "certainty", "entropy", "silhouette")}
+        table |= {"wrong": 1.0 - np.diagonal(self.confusion), "warnings": [", ".join(each) for each in kinds]}
         return pd.DataFrame(table, index=pd.RangeIndex(len(self.rows), name="component"))
 
 
-def diagnose(fit: Fit, obs: Any, *, draws: int = 10_000, rng: Any = 0, workers: Workers = None) -> Diagnosis:
-    """What each component has of the rows, how sure they are of it, and which components look like artefacts.
+def diagnose(fit: Fit, obs: Any, *, workers: Workers = None) -> Diagnosis:
+    """How clearly the components of a fit divide its rows, and which of them look like artefacts.
 
-    Found are components that are tiny (fewer rows than numbers), collapsed or without spread beyond the errors, nearly
-    the same, or halves of one (merged and fitted again, BIC falls); weights and rates at an edge; fits that did not
-    come to their end.
+    Two passes over the rows, and a short fit for every pair of components that share rows, which asks BIC whether one
+    would do. What is looked for, by kind: "tiny", fewer rows than free numbers; "collapsed", no spread, or the floor's;
+    "thin", far narrower than the others and of few rows; "lost in errors", a spread that the errors explain;
+    "superfluous", two components that serve no better than one, as when a cluster is halved; "coincident", two in
+    one place where a law keeps both; "at edge", a law of weights at its edge. Mixtures of factors are described, not
+    searched.
 
     Args:
         fit: a fit of the rows.
-        obs: the rows it was fitted to, in memory.
-        draws: points of each component from which overlaps are found in two dimensions or more: to 0.005 at worst.
-        rng: seed or generator of these.
-        workers: threads; None = all processors.
+        obs: the rows it was fitted to.
+        workers: threads.
 
     Raises:
-        DataError: not a fit, other rows than those of the fit, or rows that are not in memory.
+        DataError: not a fit of Gaussians, other rows than those of the fit, rows without a density.
 
     Example:
         >>> import numpy as np, mixsci as mx
-        >>> rng = np.random.default_rng(1)
-        >>> x = np.concatenate([rng.normal(-3, 1, (200, 1)), rng.normal(3, 1, (300, 1))])
-        >>> print(mx.diagnose(mx.fit(mx.Model(2), x, rng=0), x))
-        K = 2: no component looks like an artefact
+        >>> x = np.random.default_rng(0).normal(size=(400, 1))
+        >>> halved = mx.diagnose(mx.fit(mx.Model(2), x, rng=0), x)
+        >>> [finding.kind for finding in halved.findings]
+        ['superfluous']
     """
-    obs, generator = as_observations(obs), as_generator(rng)
-    if not isinstance(fit, Fit):
-        raise DataError(f"fit must be what mixsci.fit returns; got {type(fit).__name__}")
-    if not is_whole(draws):
-        raise DataError(f"draws must be a whole number, 1 or more; got {draws!r}")
+    if not isinstance(fit, Fit) or not isinstance(fit.mixture, Mixture):
+        raise DataError(f"fit must be what mixsci.fit returns for Gaussians; got {type(fit).__name__}")
+    if isinstance(fit.mixture, HardMixture):
+        raise DataError(
+            'hard rows belong wholly to a component: fit with assignment="soft", from start=fit.mixture, to see how '
+            "clear they are"
+        )
+    obs = as_source(obs)
     refuse_other_rows(fit, expect(fit.mixture, obs, workers=workers))
-    r, weights = fit.mixture.responsibilities(obs, workers=workers), _weights(obs)
-    shares, rows = _with_background(r, fit.mixture), weights @ r
-    chosen = (shares.argmax(axis=1)[:, None] == np.arange(r.shape[1])) * weights[:, None]
-    labelled = chosen.sum(axis=0)
+    sums = clarity(fit.mixture, obs, workers)
+    searched = isinstance(fit.model, Model)
+    return _diagnosis(fit, sums, artefacts(Case(fit, obs, sums, workers)) if searched else ())
+
+
+def _diagnosis(fit: Fit, sums: Clarity, findings: tuple[Finding, ...]) -> Diagnosis:
+    with np.errstate(invalid="ignore"):
+        certainty, log_odds = sums.sure / sums.labelled, sums.log_odds / sums.labelled
     return Diagnosis(
         mixture=fit.mixture,
-        rows=rows,
-        labelled=labelled,
-        certainty=_mean(chosen, r.max(axis=1), labelled),
-        entropy=(0.0 - weights @ xlogy(r, r)) / np.maximum(rows, _LEAST),
-        silhouette=_mean(chosen, silhouettes(shares), labelled),
-        confusion=(r.T @ chosen) / np.maximum(rows, _LEAST)[:, None],
-        overlap=overlap(fit.mixture, int(draws), generator),
-        findings=findings(Examined(fit, obs, rows, (r * weights[:, None]).T @ r, workers)),
+        rows=sums.rows,
+        labelled=sums.labelled,
+        certainty=certainty,
+        entropy=sums.entropy,
+        silhouette=log_odds / sums.largest if sums.largest > 0 else np.zeros_like(log_odds),
+        confusion=sums.given / np.maximum(sums.rows, np.finfo(float).tiny)[:, None],
+        overlap=None if isinstance(fit.mixture, FactorMixture) else overlap(fit.mixture),
+        findings=findings,
     )
-
-
-def silhouettes(shares: Array) -> Array:
-    """(n,) density-based silhouettes of rows with shares (n, K): log ratios of the two largest, over their largest.
-
-    (Menardi 2011, eq. 4.) With one component all are 1.
-    """
-    if shares.shape[1] == 1:
-        return np.ones(len(shares))
-    second, first = np.sort(np.maximum(shares, _LEAST), axis=1)[:, -2:].T
-    ratio = np.log(first) - np.log(second)
-    return ratio / max(float(ratio.max(initial=0.0)), _LEAST)
-
-
-def _with_background(r: Array, mixture: Mixture) -> Array:
-    """Shares of the rows, with that of a background as one more class."""
-    if mixture.background is None:
-        return r
-    return np.hstack([r, np.clip(1.0 - r.sum(axis=1, keepdims=True), 0.0, 1.0)])
-
-
-def _mean(chosen: Array, values: Array, counts: Array) -> Array:
-    """(K,) means of values (n,) over the rows of each component; 0 where it has none."""
-    return (chosen.T @ values) / np.where(counts > 0, counts, 1.0)
-
-
-def _weights(obs: Observations) -> Array:
-    """(n,) weights of rows, 0 of those without a value."""
-    weights = np.ones(len(obs)) if obs.row_weights is None else obs.row_weights
-    return np.where(obs.seen().any(axis=1), weights, 0.0)

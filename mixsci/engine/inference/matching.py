@@ -14,7 +14,7 @@ from mixsci.engine.model.model import overall_variances
 Array = np.ndarray
 
 #: Share of the variance of all rows that every covariance gets, so that those without spread have distances too.
-LEAST_SPREAD = 1e-8
+_LEAST_SPREAD = 1e-8
 #: A labelling is clear where every exchange of two labels takes them at least so many times as far apart.
 _CLEAR = 2.0
 
@@ -53,7 +53,7 @@ def bhattacharyya(one: Mixture, other: Mixture) -> Array:
     """
     if isinstance(one, FactorMixture):
         return _apart_by_variable(one, other)
-    least = np.diag(LEAST_SPREAD * overall_variances(one))
+    least = np.diag(_LEAST_SPREAD * overall_variances(one))
     spread, its_spread = one.covariances + least, other.covariances + least
     root = np.linalg.cholesky((spread[:, None] + its_spread) / 2)
     step = np.linalg.solve(root, (one.means[:, None] - other.means)[..., None])[..., 0]
