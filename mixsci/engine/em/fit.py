@@ -18,6 +18,7 @@ from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.task import Task
 from mixsci.engine.execution import Workers
 from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.circular import CircularModel
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Model
@@ -77,8 +78,8 @@ def fit(
     task = _task_of(model)(
         model, obs, start, tol=tol, max_iter=max_iter, accelerate=accelerate, workers=workers, show=progress
     )
-    if checkpoint is not None and not task.resumable:
-        raise DataError("a checkpoint goes with a known number of components: these weights look for it")
+    if checkpoint is not None:
+        refuse_search(model, "a checkpoint goes")
     saved = None if checkpoint is None else Checkpoint(checkpoint)
     found = _carry_out(task, int(starts or (10 if start is None else 1)), rng, saved, improve=split_and_merge)
     if not found.converged and found.outcome is not Outcome.INTERRUPTED:

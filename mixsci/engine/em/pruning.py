@@ -29,8 +29,6 @@ _TOL, _PASSES = 1e-4, 300
 class PruningTask(Task):
     """A fit whose model says how many components there may be at most."""
 
-    resumable = False
-
     def _check_rows(self) -> None:
         """There are no more components than rows; what the model takes from the rows it takes now."""
         rows = int(self._view.sample.seen().any(axis=1).sum())
@@ -46,16 +44,17 @@ class PruningTask(Task):
         """Climb, remove the component that is missed least, and so on; the best number of them climbs to its end."""
         if self.interrupted:
             return super().climb(mixture, saved, reached)
-        visited = [self._alive(mixture)]
+        rough = max(self.tol, _TOL), min(self.max_iter, _PASSES)
+        visited = [self._alive(mixture, *rough)]
         while visited[-1].state.mixture.n_components > 1 and visited[-1].outcome is not Outcome.INTERRUPTED:
             last = visited[-1].state.mixture
-            visited.append(self._alive(without(last, missed_least(last, self.sample))))
+            visited.append(self._alive(without(last, missed_least(last, self.sample)), *rough))
         best = self._fewest(visited)
         if visited[-1].outcome is Outcome.INTERRUPTED:
             return replace(best, outcome=Outcome.INTERRUPTED)
-        found = best.state.mixture
-        self.model = self._of(found.n_components)
-        return self._turn(self._run(self.obs, found, self.tol, self.max_iter, [], None, None))
+        ended = self._alive(best.state.mixture, self.tol, self.max_iter)
+        self.model = self._of(ended.state.mixture.n_components)
+        return self._turn(ended)
 
     def _fewest(self, visited: Sequence[Ended]) -> Ended:
         """The best of climbs to fewer and fewer components; of those that climb equally high the last."""
@@ -67,9 +66,8 @@ class PruningTask(Task):
         """What makes one number of components better than another."""
         return rank(ended)
 
-    def _alive(self, mixture: Mixture) -> Ended:
+    def _alive(self, mixture: Mixture, tol: float, passes: int) -> Ended:
         """A climb on all rows, begun anew without a component whenever one dies or is left with too few rows."""
-        tol, passes = max(self.tol, _TOL), min(self.max_iter, _PASSES)
         while True:
             model = self._of(mixture.n_components)
             ended = self._run(self.obs, mixture, tol, passes, [], None, None, model=model)

@@ -10,6 +10,7 @@ from scipy.special import xlogy
 
 from mixsci.engine.em.task import rank
 from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
@@ -41,6 +42,7 @@ def require_free(model: Any) -> None:
     """Refuse models whose components cannot be merged and split."""
     if not isinstance(model, Model):
         raise DataError("split_and_merge goes with mixsci.Model: give a mixture of factors more starts")
+    refuse_search(model, "split_and_merge goes")
     masked = model.anything_frozen
     if model.n_components < 3 or masked or model.weights.linked or not model.means.free or model.offsets is not None:
         raise DataError(

@@ -48,9 +48,6 @@ class Ended:
 class Task:
     """One call of `fit`: its settings, and what it has learnt of the rows."""
 
-    #: Whether a checkpoint says enough to go on to the identical result.
-    resumable = True
-
     def __init__(
         self,
         model: Any,

@@ -24,6 +24,7 @@ from mixsci.engine.inference.numbers import parts_of
 from mixsci.engine.inference.redrawing import redraw
 from mixsci.engine.inference.uncertainty import refuse_other_rows
 from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.observations import Observations, as_observations
 from mixsci.engine.tables import as_generator, as_number, as_numbers, is_whole
 from mixsci.errors import DataError
@@ -218,6 +219,7 @@ def bootstrap(
     obs, rng = as_observations(obs), as_generator(rng)
     if not isinstance(fit, Fit):
         raise DataError(f"fit must be what mixsci.fit returns; got {type(fit).__name__}")
+    refuse_search(fit.model, "a bootstrap goes")
     if kind not in KINDS:
         raise DataError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
     if not is_whole(n) or n < 2:

@@ -16,6 +16,7 @@ from mixsci.engine.em.result import Fit
 from mixsci.engine.em.watching import counted
 from mixsci.engine.execution import Workers, map_blocks, thread_count
 from mixsci.engine.inference.held_out import PARTS, foretold
+from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import as_source
 from mixsci.engine.tables import as_generator, is_whole
@@ -282,6 +283,7 @@ def _maker(model: Any) -> Make:
         return model
     if not hasattr(model, "n_components"):
         raise DataError(f"model must be a mixsci.Model or a function that makes one; got {type(model).__name__}")
+    refuse_search(model, "fits are compared")
     return lambda k, covariance: replace(model, n_components=k, covariance=covariance)
 
 

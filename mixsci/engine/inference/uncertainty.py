@@ -19,6 +19,7 @@ from mixsci.engine.inference.knowledge import Problem, Solved, solve
 from mixsci.engine.inference.numbers import Layout, moved, parts_of
 from mixsci.engine.inference.yardstick import LARGEST_SHARE, Directions
 from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import as_observations
@@ -214,6 +215,7 @@ def _chosen(fit: Any, obs: Any, method: str) -> str:
         raise DataError(
             "standard errors are those of a mixsci.Model; got a FactorModel: fit rows drawn with replacement instead"
         )
+    refuse_search(fit.model, "standard errors go")
     if fit.model.assignment != "soft":
         raise DataError('standard errors are those of a likelihood: fit with assignment="soft", from start=fit.mixture')
     if method not in METHODS:

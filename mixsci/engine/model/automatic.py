@@ -167,6 +167,15 @@ class Annihilating(Automatic):
         return self.parameters / 2.0
 
 
+def refuse_search(model: Any, what: str) -> None:
+    """Refuse weights that look for the number of components where it must be known."""
+    if finds_number(model):
+        raise DataError(
+            f"{what} with a known number of components, {type(model.weights).__name__} weights look for it: take the "
+            "number they find, mixsci.Model(fit.mixture.n_components), from start=fit.mixture"
+        )
+
+
 def finds_number(model: Any) -> bool:
     """Whether the model's number of components is the most that there may be."""
     return bool(getattr(model.weights, "automatic", False))

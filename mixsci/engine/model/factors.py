@@ -17,6 +17,7 @@ from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.kernels.information import packed, unpacked
 from mixsci.engine.model import factor_priors as priors
+from mixsci.engine.model.automatic import finds_number
 from mixsci.engine.model.covariances import Families, Full, raise_eigenvalues
 from mixsci.engine.model.factor_frame import centred, in_frame, moved, symmetric, total_covariance
 from mixsci.engine.model.factor_regression import Coefficients, regress
@@ -89,7 +90,7 @@ class FactorModel:
             if not any(getattr(self, name) is each or getattr(self, name) == each for each in names):
                 raise DataError(f"{name} must be one of {', '.join(map(repr, names))}; got {getattr(self, name)!r}")
         object.__setattr__(self, "weights", choice("weights", self.weights, WEIGHTS))
-        if self.weights.linked:
+        if self.weights.linked or finds_number(self):
             raise DataError("a mixture of factors has free weights; got a law: laws of weights go with mixsci.Model")
         self.weights.start(self.n_components, 1)
         if self.own and self.offsets is not None:

@@ -16,9 +16,9 @@ from mixsci.engine.model.covariances import STRUCTURES
 from mixsci.engine.model.law import WeightModel
 from mixsci.engine.model.linear import precisions
 from mixsci.engine.model.means import MEANS, Ladder, Offsets
-from mixsci.engine.model.priors import Dirichlet, Pseudo, no_prior
+from mixsci.engine.model.priors import Dirichlet, GaussWishart, Pseudo, no_prior
 from mixsci.engine.model.statistics import Stats, moments
-from mixsci.engine.model.weights import WEIGHTS, Free
+from mixsci.engine.model.weights import WEIGHTS, Free, StickBreaking
 from mixsci.engine.tables import is_whole
 from mixsci.errors import DataError
 
@@ -108,6 +108,7 @@ class Model:
                 put("weights", replace(self.weights, dirichlet=prior.alpha))
         self._check_frozen()
         self._check_assignment()
+        self._check_prior()
         # A law refuses a number of components that is not its own.
         self.weights.start(self.n_components, 1)
 
@@ -122,6 +123,10 @@ class Model:
             raise DataError(f"assignment must be one of {', '.join(map(repr, KINDS))}; got {_say(self.assignment)}")
         if self.kind is HardMixture and self.background is not None:
             raise DataError('assignment="hard" gives every row to a component: leave out the background')
+
+    def _check_prior(self) -> None:
+        if not isinstance(self.weights, StickBreaking) and any(isinstance(each, GaussWishart) for each in self.prior):
+            raise DataError("a GaussWishart prior goes with StickBreaking weights; use InverseWishart beside others")
 
     @property
     def kind(self) -> type[Mixture]:

@@ -211,12 +211,12 @@ def no_prior(d: int) -> Pseudo:
     return Pseudo(0.0, np.zeros((d, d)))
 
 
-def _is_definite(scale: Array) -> bool:
-    return _is_semidefinite(scale) and bool(np.linalg.eigvalsh(scale)[0] > 0)
-
-
 def _is_semidefinite(scale: Array) -> bool:
     size = np.abs(scale).max(initial=0.0)
     if not np.isfinite(size) or np.abs(scale - scale.T).max(initial=0.0) > 1e-8 * size:
         return False
     return bool(np.linalg.eigvalsh(scale)[0] >= -1e-8 * size)
+
+
+def _is_definite(scale: Array) -> bool:
+    return _is_semidefinite(scale) and bool(np.linalg.eigvalsh(scale)[0] > 0)

@@ -57,6 +57,7 @@ class VariationalModel(Model):
 
     def maximise(self, mixture: Mixture, stats: Stats) -> Mixture:
         """M-step: the posterior of greatest evidence bound given `stats` of `mixture`."""
+        self.pseudo(mixture.n_dims)  # refuses a prior that is not complete
         with one_blas_thread(mixture.n_dims):
             means = self._means(mixture, stats)
             counts = stats.grouped[0].sum(axis=0)
