@@ -2,7 +2,7 @@
 
 Size: sets of three discrete types blurred by a known error (or one found from two repeats), p <= 0.05 in 3.5 to 6.5 %.
 Power: the intrinsic variance equals the error's, n = 500, p <= 0.05 in more than 90 %.
-Interval: it holds the intrinsic variance, a quarter of the error's, in 92.5 to 97.5 %.
+Interval: it holds the intrinsic variance, as large as the error's, in 92.5 to 97.5 %.
 Options: --runs N, a short trial; --only size, power or interval.
 """
 
@@ -45,8 +45,8 @@ CASES = (
     Case("size, two repeats", "rejects", 1000, 200, 0.0, 0.035, 0.065, repeats=True),
     Case("power, error known", "rejects", 100, 500, ERROR, 0.9, 1.0),
     Case("power, two repeats", "rejects", 100, 500, ERROR, 0.9, 1.0, repeats=True),
-    Case("interval, error known", "holds", 400, 200, ERROR / 2, 0.925, 0.975),
-    Case("interval, two repeats", "holds", 400, 200, ERROR / 2, 0.925, 0.975, repeats=True),
+    Case("interval, error known", "holds", 400, 200, ERROR, 0.925, 0.975),
+    Case("interval, two repeats", "holds", 400, 200, ERROR, 0.925, 0.975, repeats=True),
 )
 
 

@@ -243,4 +243,4 @@ def test_a_short_run_of_the_acceptance():
     error = discrete_accuracy.ERROR
     assert discrete_accuracy.share("rejects", runs=8, intrinsic=0.0, n=150, seed=1, workers=1) <= 0.25
     assert discrete_accuracy.share("rejects", runs=2, intrinsic=error, n=500, seed=1, workers=1) == 1.0
-    assert discrete_accuracy.share("holds", runs=8, intrinsic=error / 2, n=200, seed=1, workers=1) >= 0.75
+    assert discrete_accuracy.share("holds", runs=8, intrinsic=error, n=200, seed=1, workers=1) >= 0.75
