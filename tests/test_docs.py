@@ -65,7 +65,7 @@ def test_the_plate_of_the_docs_is_quantified_and_written(tmp_path, monkeypatch):
     "page",
     [
         *("stars.md", "stars-spaces.md", "stars-streams.md", "stars-outputs.md", "uncertainty.md"),
-        *("limits-that-teach.md", "limits.md", "discrete-or-continuous.md", "tails.md"),
+        *("limits-that-teach.md", "limits.md", "discrete-or-continuous.md", "tails.md", "diagnostics.md"),
         *("cells.md", "cells-gaps.md", "cells-factors.md", "cells-gates.md", "cells-outputs.md"),
     ],
 )
@@ -119,6 +119,7 @@ CLAIMS = {
         and names["lost"].outcome.name == "COLLAPSED"
         and names["held"].converged
     ),
+    "diagnostics.md": lambda names: [one.kind for one in names["diagnosis"].findings] == ["superfluous"],
     "limits.md": lambda names: (
         numbers_in("docs/limits.md") == [[distance, *rows] for distance, rows in names["table"].items()]
         and not names["found"].resolved
