@@ -65,7 +65,7 @@ def test_the_plate_of_the_docs_is_quantified_and_written(tmp_path, monkeypatch):
     "page",
     [
         *("stars.md", "stars-spaces.md", "stars-streams.md", "stars-outputs.md", "uncertainty.md"),
-        *("limits-that-teach.md", "limits.md", "discrete-or-continuous.md", "tails.md", "diagnostics.md"),
+        *("limits-that-teach.md", "limits.md", "discrete-or-continuous.md", "tails.md", "diagnostics.md", "angles.md"),
         *("cells.md", "cells-gaps.md", "cells-factors.md", "cells-gates.md", "cells-outputs.md"),
     ],
 )
@@ -128,6 +128,9 @@ CLAIMS = {
     "discrete-or-continuous.md": lambda names: (
         names["answer"].verdict == "continuous"
         and np.ptp(names["repeated"].interval) > np.ptp(names["answer"].interval)
+    ),
+    "angles.md": lambda names: (
+        names["best"] == 2 and names["found"].means_[:, 0].max() > 350 and names["ax"].name == "polar"
     ),
     "tails.md": lambda names: names["low"] < names["far"].log_probability[2] < names["high"],
     "uncertainty.md": lambda names: (names["low"] < names["high"]) and (names["error"] > 0).all(),

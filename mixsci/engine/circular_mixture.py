@@ -379,6 +379,12 @@ def periods_of(period: Any, count: int | None) -> Array:
     return found
 
 
+def refuse_angles(mixture: Any, what: str) -> None:
+    """Refuse a mixture with angles where a question is one of Gaussians alone."""
+    if isinstance(mixture, CircularMixture):
+        raise DataError(f"{what} of Gaussians: a mixture with angles has marginal([...]) of its other columns for that")
+
+
 def refuse_projection(block: Observations) -> None:
     """Refuse rows that see a projection."""
     if block.projection is not None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from mixsci.engine.circular_mixture import refuse_angles
 from mixsci.engine.em.fit import fit as fit_to
 from mixsci.engine.em.ordering import gives_order, reordered
 from mixsci.engine.em.result import Fit
@@ -220,6 +221,7 @@ def bootstrap(
     if not isinstance(fit, Fit):
         raise DataError(f"fit must be what mixsci.fit returns; got {type(fit).__name__}")
     refuse_search(fit.model, "a bootstrap goes")
+    refuse_angles(fit.mixture, "a bootstrap is that")
     if kind not in KINDS:
         raise DataError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
     if not is_whole(n) or n < 2:

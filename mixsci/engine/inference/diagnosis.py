@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixsci.engine.circular_mixture import refuse_angles
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.steps import expect
 from mixsci.engine.execution import Workers
@@ -109,6 +110,7 @@ def diagnose(fit: Fit, obs: Any, *, workers: Workers = None) -> Diagnosis:
     """
     if not isinstance(fit, Fit) or not isinstance(fit.mixture, Mixture):
         raise DataError(f"fit must be what mixsci.fit returns for Gaussians; got {type(fit).__name__}")
+    refuse_angles(fit.mixture, "a diagnosis is that")
     if isinstance(fit.mixture, HardMixture):
         raise DataError(
             'hard rows belong wholly to a component: fit with assignment="soft", from start=fit.mixture, to see how '

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats.qmc import Sobol
 
+from mixsci.engine.circular_mixture import refuse_angles
 from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.hard_mixture import HardMixture
@@ -47,6 +48,7 @@ def overlap(mixture: Any) -> Array:
                [0.159, 0.   ]])
     """
     mixture = getattr(mixture, "mixture", mixture)
+    refuse_angles(mixture, "overlap is that")
     if not isinstance(mixture, Mixture) or isinstance(mixture, FactorMixture | HardMixture) or mixture.open:
         raise DataError(
             f"overlap is that of a complete Mixture of Gaussians; got {type(mixture).__name__}: for factors "

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.special import chdtri, chndtr, chndtrinc
 
+from mixsci.engine.circular_mixture import refuse_angles
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.inference.climbing import climb_from
 from mixsci.engine.inference.points import Points, draws_of, grid_of
@@ -174,6 +175,7 @@ def resolvability(
 def _plain(mixture: Any) -> Mixture:
     """The mixture with nothing but weights, means, covariances and background."""
     mixture = getattr(mixture, "mixture", mixture)
+    refuse_angles(mixture, "resolvability is that")
     if isinstance(mixture, FactorMixture) or not isinstance(mixture, Mixture):
         raise DataError(f"resolvability is of a Mixture or a Fit that holds one; got {type(mixture).__name__}")
     if mixture.open:

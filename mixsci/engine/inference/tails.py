@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
+from mixsci.engine.circular_mixture import refuse_angles
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.tables import as_number, as_numbers
 from mixsci.errors import DataError
@@ -116,6 +117,7 @@ def _one_dimension(mixture: Any, group: Hashable | None) -> Mixture:
     mixture = getattr(mixture, "mixture", mixture)
     if not isinstance(mixture, Mixture):
         raise DataError(f"tails are those of a Mixture or a Fit; got {type(mixture).__name__}")
+    refuse_angles(mixture, "tails are those")
     if mixture.n_variables != 1:
         raise DataError(f"tails need one dimension; take marginal([dim]) of these {mixture.n_variables}")
     here: Mixture = mixture.marginal([0], group=group)

@@ -53,8 +53,8 @@ def circular_stats(mixture: CircularMixture, block: Observations, backend: str =
     view = mixture.view(block, backend)
     r = view.weights[:, None] * view.responsibilities
     groups, (k, d) = max(mixture.n_groups, 1), mixture.means.shape
-    counts = np.zeros((groups, k))
-    np.add.at(counts, np.zeros(len(r), dtype=np.int64) if view.codes is None else view.codes, r)
+    codes = np.zeros(len(r), dtype=np.int64) if view.codes is None else view.codes
+    counts = (codes[:, None] == np.arange(groups)).astype(float).T @ r
     g, f, h = np.zeros((groups, k, d)), np.zeros((groups, k, d, d)), np.zeros((k, d, d))
     if view.ordinary is not None:
         for j, one in enumerate(mixture.alone):
