@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy.integrate import dblquad
 from scipy.special import gammaln, multigammaln
 from scipy.stats import gamma, norm
 from sklearn.mixture import BayesianGaussianMixture
@@ -227,14 +226,16 @@ def test_with_noise_the_bound_lies_below_the_evidence():
     x, sigma = np.array([-1.5, -1.0, 3.0]), np.array([0.5, 1.0, 0.7])
     rate = belief.scale[0, 0] / 2
 
-    def log_marginal(rows):
-        def density(mean, log_precision):
-            precision = np.exp(log_precision)
-            before = gamma.pdf(precision, belief.dof / 2, scale=1 / rate) * precision
-            before *= norm.pdf(mean, 0.0, 1 / np.sqrt(belief.mean_precision * precision))
-            return before * np.prod(norm.pdf(x[rows], mean, np.sqrt(1 / precision + sigma[rows] ** 2)))
+    log_precision, mean = np.meshgrid(np.linspace(-8.0, 7.0, 301), np.linspace(-20.0, 20.0, 1001))
+    precision = np.exp(log_precision)
+    before = gamma.logpdf(precision, belief.dof / 2, scale=1 / rate) + log_precision
+    before += norm.logpdf(mean, 0.0, 1 / np.sqrt(belief.mean_precision * precision))
 
-        return np.log(dblquad(density, -6.0, 4.0, -25.0, 25.0, epsabs=1e-12, epsrel=1e-6)[0])
+    def log_marginal(rows):
+        seen = sum(norm.logpdf(x[row], mean, np.sqrt(1 / precision + sigma[row] ** 2)) for row in rows)
+        return float(np.log(np.exp(before + seen).sum() * 0.05 * 0.04))
+
+    assert abs(log_marginal([])) < 1e-3
 
     exact = log_evidence(len(x), alpha, log_marginal)
     obs = mx.Observations(x[:, None], mx.noise.from_errors(sigma[:, None]))
