@@ -56,6 +56,7 @@ _PUBLIC = {
     "discrete_or_continuous": "mixsci.engine.inference.discreteness",
     "Discreteness": "mixsci.engine.inference.discreteness",
     "GaussianMixture": "mixsci.estimators",
+    "BayesianGaussianMixture": "mixsci.bayesian_estimators",
     "VonMisesMixture": "mixsci.circular_estimators",
     "DataError": "mixsci.errors",
     "FormatError": "mixsci.errors",
@@ -86,11 +87,12 @@ if TYPE_CHECKING:
         simulate as simulate,
         stars as stars,
     )
-    from mixsci.engine import noise as noise
+    from mixsci.bayesian_estimators import BayesianGaussianMixture as BayesianGaussianMixture
     from mixsci.circular_estimators import VonMisesMixture as VonMisesMixture
+    from mixsci.engine import noise as noise
+    from mixsci.engine.circular_mixture import CircularMixture as CircularMixture
     from mixsci.engine.em.archive import load as load
     from mixsci.engine.em.fit import fit as fit
-    from mixsci.engine.circular_mixture import CircularMixture as CircularMixture
     from mixsci.engine.em.result import Fit as Fit
     from mixsci.engine.em.start import from_labels as from_labels
     from mixsci.engine.em.state import Outcome as Outcome, State as State
@@ -108,8 +110,8 @@ if TYPE_CHECKING:
         likelihood_ratio_test as likelihood_ratio_test,
     )
     from mixsci.engine.inference.merging import Merging as Merging, merge_components as merge_components
-    from mixsci.engine.inference.profile import profile_interval as profile_interval
     from mixsci.engine.inference.overlap import overlap as overlap
+    from mixsci.engine.inference.profile import profile_interval as profile_interval
     from mixsci.engine.inference.resolvability import Resolvability as Resolvability, resolvability as resolvability
     from mixsci.engine.inference.select import Selection as Selection, select as select
     from mixsci.engine.inference.tails import Tails as Tails, tails as tails
@@ -125,9 +127,9 @@ if TYPE_CHECKING:
         weights as weights,
     )
     from mixsci.engine.model.background import UniformBackground as UniformBackground
+    from mixsci.engine.model.circular import CircularModel as CircularModel
     from mixsci.engine.model.factors import FactorModel as FactorModel
     from mixsci.engine.model.means import Offsets as Offsets
-    from mixsci.engine.model.circular import CircularModel as CircularModel
     from mixsci.engine.model.model import Frozen as Frozen, Model as Model
     from mixsci.engine.observations import (
         Observations as Observations,
