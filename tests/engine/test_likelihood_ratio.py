@@ -82,6 +82,39 @@ def test_threads_change_nothing():
     np.testing.assert_array_equal(one.statistics, more.statistics)
 
 
+def test_fits_stand_for_their_models():
+    x = two(3.0)
+    fits = [mx.fit(tied(k), x, rng=0) for k in (1, 2)]
+    one, other = (mx.likelihood_ratio_test(x, *pair, 5, starts=2, rng=0) for pair in (fits, (tied(1), tied(2))))
+    assert one.statistic == other.statistic
+    np.testing.assert_array_equal(one.statistics, other.statistics)
+
+
+def test_mixtures_of_factors_and_of_angles_are_tested_too():
+    rng = np.random.default_rng(0)
+    types = rng.integers(2, size=80)
+    x = 4.0 * types[:, None] * np.ones(6) + rng.normal(size=(80, 6))
+    x[rng.random(x.shape) < 0.2] = np.nan
+    angles = np.where(types, 2.0, 0.0)[:, None] + 0.3 * rng.normal(size=(80, 1))
+    for rows, null, more in (
+        (x, mx.FactorModel(1, 1), mx.FactorModel(2, 1)),
+        (angles, mx.CircularModel(1), mx.CircularModel(2)),
+    ):
+        assert mx.likelihood_ratio_test(rows, null, more, 4, starts=2, rng=0).p_value == 0.2
+
+
+def test_rows_not_in_memory_are_refused():
+    with pytest.raises(mx.DataError, match="must be in memory"):
+        mx.likelihood_ratio_test(mx.from_blocks(lambda: [two(1.0)]), 1, 2)
+
+
+def test_the_alternative_never_ends_below_the_null():
+    for seed in range(8):
+        x = two(0.0, 80, seed)
+        found = mx.likelihood_ratio_test(x, tied(2), tied(3), 1, starts=1, rng=seed)
+        assert found.alternative.objective >= found.null.objective - 1e-9
+
+
 def test_a_component_split_in_two_keeps_its_moments():
     mixture = mx.Mixture([0.4, 0.6], [[0.0, 1.0], [5.0, 5.0]], [[[4.0, 1.0], [1.0, 2.0]], np.eye(2)])
     more = split(mixture, 0)
@@ -99,8 +132,12 @@ def test_a_component_split_in_two_keeps_its_moments():
     ("arguments", "sentence"),
     [
         ((2, 1), "the alternative must have more free parameters"),
-        ((1, "two"), "alternative must be a number of components or a Model"),
+        ((1, "two"), "alternative must be a number of components, a Model or a Fit"),
         ((1, 2, 0), "n_boot must be a whole number, 1 or more"),
+        ((mx.Model(1, background=mx.UniformBackground([-9.0], [9.0])), 2), "give both a background, or neither"),
+        ((mx.Model(1, frozen=mx.Frozen(means=[True])), 2), "test models without frozen parts"),
+        ((1, mx.Model(4, weights=mx.weights.StickBreaking())), "alternative must be fitted by likelihood"),
+        ((1, mx.Model(2, "tied_spherical", assignment="hard")), "alternative must be fitted by likelihood"),
     ],
 )
 def test_bad_input_ends_in_a_sentence(arguments, sentence):

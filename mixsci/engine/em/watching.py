@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mixsci.engine.em.state import State
 
@@ -18,18 +18,23 @@ def record(states: Iterator[State], history: list[float]) -> Iterator[State]:
         yield state
 
 
-def progress(states: Iterator[State], title: str) -> Iterator[State]:
-    """Show passes, objective and estimated gap on standard error; nothing where it is not a terminal."""
+def of_state(_: int, state: State) -> str:
+    """Passes, objective and estimated gap."""
+    return f"pass {state.iteration}, objective {state.objective:.6g}, gap {state.gap:.2g}"
+
+
+def progress(items: Iterable[Item], title: str, say: Callable[[int, Any], str] = of_state) -> Iterator[Item]:
+    """Show on standard error what is said of each item, by number and item; nothing where it is not a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield from states
+        yield from items
         return
     with console.status(title) as status:
-        for state in states:
-            status.update(f"{title}: pass {state.iteration}, objective {state.objective:.6g}, gap {state.gap:.2g}")
-            yield state
+        for number, item in enumerate(items, 1):
+            status.update(f"{title}: {say(number, item)}")
+            yield item
 
 
 def every(states: Iterator[State], seconds: float, act: Callable[[State], None]) -> Iterator[State]:
@@ -43,14 +48,5 @@ def every(states: Iterator[State], seconds: float, act: Callable[[State], None])
 
 
 def counted(items: Iterable[Item], title: str, total: int, *, show: bool) -> Iterator[Item]:
-    """Show on standard error how many items of so many have come; nothing where it is not a terminal."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not (show and console.is_terminal):
-        yield from items
-        return
-    with console.status(f"{title}: 0 of {total}") as status:
-        for number, item in enumerate(items, 1):
-            status.update(f"{title}: {number} of {total}")
-            yield item
+    """Show on standard error how many items of so many have come."""
+    return progress(items, title, lambda number, _: f"{number} of {total}") if show else iter(items)

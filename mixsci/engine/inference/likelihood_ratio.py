@@ -16,6 +16,7 @@ from mixsci.engine.em.result import Fit
 from mixsci.engine.em.watching import counted
 from mixsci.engine.execution import Workers, map_blocks
 from mixsci.engine.inference.redrawing import redraw
+from mixsci.engine.model.automatic import finds_number
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import Observations, as_observations
 from mixsci.engine.tables import as_generator, as_number, is_whole
@@ -65,7 +66,7 @@ def likelihood_ratio_test(
 
     Args:
         obs: `Observations`, an array or data frame (NaN = missing), in memory.
-        null, alternative: numbers of components, or `Model`s, of which the second holds the first.
+        null, alternative: numbers of components, `Model`s, or fits of them, of which the second holds the first.
         n_boot: replicates at most; with 99 the smallest p is 0.01.
         starts: fresh starts of each fit of the alternative, which also begins from the null with a component split.
         tol, max_iter: of each fit, as in `mixsci.fit`.
@@ -76,8 +77,8 @@ def likelihood_ratio_test(
         progress: show on standard error how many replicates are done.
 
     Raises:
-        DataError: models of which the second has no more free parameters, rows that are not in memory, rows that cannot
-            be fitted.
+        DataError: models of which the second has no more free parameters or lacks what the first has, that hold parts
+            fixed at a start, or whose fits are of no likelihood; rows that are not in memory or cannot be fitted.
 
     Example:
         >>> import numpy as np, mixsci as mx
@@ -86,7 +87,7 @@ def likelihood_ratio_test(
         >>> mx.likelihood_ratio_test(x, 1, 2, n_boot=19, rng=0).p_value
         0.05
     """
-    obs, rng, level = as_observations(obs), as_generator(rng), as_number(level, "level")
+    obs, rng, level = _in_memory(obs), as_generator(rng), as_number(level, "level")
     if not is_whole(n_boot):
         raise DataError(f"n_boot must be a whole number, 1 or more; got {n_boot!r}")
     if not 0.0 < level < 1.0:
@@ -111,12 +112,17 @@ def likelihood_ratio_test(
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """The two models and how each is fitted."""
+    """The two models and how each is fitted; the alternative has whatever the null has."""
 
     null: Any
     alternative: Any
     starts: int
     settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for part, what in (("background", "a background"), ("offsets", "offsets")):
+            if getattr(self.null, part, None) is not None and getattr(self.alternative, part, None) is None:
+                raise DataError(f"the alternative must hold the null, which has {what}: give both {what}, or neither")
 
     def fits(self, obs: Observations, rng: np.random.Generator, workers: Workers) -> tuple[Fit, Fit]:
         """Both models fitted to rows."""
@@ -159,6 +165,17 @@ def _most_extreme(n_boot: int, level: float) -> int:
 def _model(model: Any, what: str) -> Any:
     if is_whole(model):
         return Model(int(model))
+    model = model.model if isinstance(model, Fit) else model
     if not hasattr(model, "n_components") or not hasattr(model, "maximise"):
-        raise DataError(f"{what} must be a number of components or a Model; got {type(model).__name__}")
+        raise DataError(f"{what} must be a number of components, a Model or a Fit; got {type(model).__name__}")
+    if getattr(model, "anything_frozen", False):
+        raise DataError(f"{what} holds parts at a start, and replicates have none: test models without frozen parts")
+    if finds_number(model) or getattr(model, "assignment", "soft") != "soft":
+        raise DataError(f'{what} must be fitted by likelihood: a number of components, free weights, assignment="soft"')
     return model
+
+
+def _in_memory(obs: Any) -> Observations:
+    if hasattr(obs, "blocks") and not isinstance(obs, Observations):
+        raise DataError("rows drawn anew are seen as yours are, which must be in memory: test a sample of them")
+    return as_observations(obs)
