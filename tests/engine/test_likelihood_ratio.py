@@ -136,7 +136,7 @@ def test_a_component_split_in_two_keeps_its_moments():
         ((1, 2, 0), "n_boot must be a whole number, 1 or more"),
         ((mx.Model(1, background=mx.UniformBackground([-9.0], [9.0])), 2), "give both a background, or neither"),
         ((mx.Model(1, frozen=mx.Frozen(means=[True])), 2), "test models without frozen parts"),
-        ((1, mx.Model(4, weights=mx.weights.StickBreaking())), "alternative must be fitted by likelihood"),
+        ((1, mx.Model(4, weights=mx.weights.StickBreaking())), "likelihoods are compared with a known number"),
         ((1, mx.Model(2, "tied_spherical", assignment="hard")), "alternative must be fitted by likelihood"),
     ],
 )

@@ -16,7 +16,7 @@ from mixsci.engine.em.result import Fit
 from mixsci.engine.em.watching import counted
 from mixsci.engine.execution import Workers, map_blocks
 from mixsci.engine.inference.redrawing import redraw
-from mixsci.engine.model.automatic import finds_number
+from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import Observations, as_observations
 from mixsci.engine.tables import as_generator, as_number, is_whole
@@ -170,8 +170,9 @@ def _model(model: Any, what: str) -> Any:
         raise DataError(f"{what} must be a number of components, a Model or a Fit; got {type(model).__name__}")
     if getattr(model, "anything_frozen", False):
         raise DataError(f"{what} holds parts at a start, and replicates have none: test models without frozen parts")
-    if finds_number(model) or getattr(model, "assignment", "soft") != "soft":
-        raise DataError(f'{what} must be fitted by likelihood: a number of components, free weights, assignment="soft"')
+    refuse_search(model, "likelihoods are compared")
+    if getattr(model, "assignment", "soft") != "soft":
+        raise DataError(f'{what} must be fitted by likelihood: choose assignment="soft"')
     return model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from mixsci.engine.execution import Workers, map_blocks, thread_count
 from mixsci.engine.inference.held_out import PARTS, foretold
 from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
-from mixsci.engine.observations import as_source
+from mixsci.engine.observations import Observations, as_source
 from mixsci.engine.tables import as_generator, is_whole
 from mixsci.errors import DataError
 
@@ -188,8 +188,8 @@ def select(
 ) -> Selection:  # fmt: skip
     """Fit several numbers of components and covariances, and compare them.
 
-    Every number of components is fitted from `starts` starts of its own and from the fit of one component less with
-    its worst component split: within a covariance the objective never falls with K.
+    Every number of components is fitted from `starts` starts of its own and from the fit of the number before with its
+    worst components split: within a covariance the objective never falls with K.
 
     Args:
         obs: `Observations`, an array or data frame (NaN = missing), or a source of blocks.
@@ -223,7 +223,7 @@ def select(
     if not is_whole(folds) or folds < 2:
         raise DataError(f"folds must be a whole number, 2 or more; got {folds!r}")
     generator = as_generator(rng)
-    along = thread_count(workers) > 1 and len(names) > 1
+    along = isinstance(obs, Observations) and thread_count(workers) > 1 and len(names) > 1
     compare = Comparison(
         obs, _maker(model), criterion, int(folds), int(generator.integers(2**32)),
         {"tol": tol, "max_iter": max_iter, "workers": 1 if along else workers}, starts,
@@ -234,10 +234,10 @@ def select(
     with warnings.catch_warnings():
         # Outcomes stand in the table: a fit that is not taken needs no warning.
         warnings.simplefilter("ignore")
-        found = map_blocks(partial(_chain, compare, numbers), chains, workers if along else 1)
-        shown = counted(
-            (one for chain in found for one in chain), "comparing", len(names) * len(numbers), show=progress
-        )
+        fits = partial(_chain, compare, numbers)
+        found = map_blocks(lambda of: list(fits(of)), chains, workers) if along else map(fits, chains)
+        every = (one for chain in found for one in chain)
+        shown = counted(every, "comparing", len(names) * len(numbers), show=progress)
         return Selection(tuple(shown), criterion)
 
 
@@ -267,13 +267,13 @@ class Comparison:
         return Candidate(k, covariance, found, foretold(refit, self.obs, self.criterion, self.folds, self.seed))
 
 
-def _chain(compare: Comparison, numbers: list[int], of: tuple[str, np.random.Generator]) -> list[Candidate]:
+def _chain(compare: Comparison, numbers: list[int], of: tuple[str, np.random.Generator]) -> Iterator[Candidate]:
     """All numbers of components of one covariance, from the smallest on."""
-    (covariance, rng), found = of, list[Candidate]()
+    (covariance, rng), smaller = of, None
     for k in numbers:
-        smaller = found[-1].fit if found and found[-1].n_components == k - 1 else None
-        found.append(compare.one(k, covariance, smaller, rng))
-    return found
+        found = compare.one(k, covariance, smaller, rng)
+        yield found
+        smaller = found.fit
 
 
 def _maker(model: Any) -> Make:
@@ -284,6 +284,8 @@ def _maker(model: Any) -> Make:
     if not hasattr(model, "n_components"):
         raise DataError(f"model must be a mixsci.Model or a function that makes one; got {type(model).__name__}")
     refuse_search(model, "fits are compared")
+    if getattr(model, "anything_frozen", False):
+        raise DataError("frozen parts keep the value of a start, and fits that are compared have none: leave them free")
     return lambda k, covariance: replace(model, n_components=k, covariance=covariance)
 
 
