@@ -65,7 +65,8 @@ def test_the_plate_of_the_docs_is_quantified_and_written(tmp_path, monkeypatch):
     "page",
     [
         *("stars.md", "stars-spaces.md", "stars-streams.md", "stars-outputs.md", "uncertainty.md"),
-        *("limits-that-teach.md", "limits.md", "discrete-or-continuous.md", "tails.md", "diagnostics.md", "angles.md"),
+        *("how-many.md", "limits-that-teach.md", "limits.md", "discrete-or-continuous.md", "tails.md"),
+        *("diagnostics.md", "angles.md"),
         *("cells.md", "cells-gaps.md", "cells-factors.md", "cells-gates.md", "cells-outputs.md"),
     ],
 )
@@ -110,6 +111,9 @@ CLAIMS = {
     ),
     "cells-gates.md": lambda names: names["ranked"]["names"].dtype.names == ("0", "1", "2"),
     "cells-outputs.md": lambda names: {path.name for path in names["files"]} >= {"clusters.csv", "report.html"},
+    "how-many.md": lambda names: (
+        names["found"].minimum == names["merging"].mixture.n_components == 3 and names["test"].p_value == 0.05
+    ),
     "limits-that-teach.md": lambda names: (
         names["apart"] == sorted(names["apart"], reverse=True)
         and names["apart"][-1] < 1e-6
