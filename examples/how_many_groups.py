@@ -11,7 +11,7 @@ import mixsci as mx
 flowers, species = load_iris(return_X_y=True)
 for criterion in ("bic", "icl"):
     found = mx.select(flowers, range(1, 6), ("full", "tied", "scaled"), criterion, starts=5, rng=0)
-    print(f"iris, {criterion.upper()}: {found.verdict}; elbow at {found.elbow}")
+    print(f"iris, {criterion.upper()}: {found.verdict}; elbow at {found.elbow}. {found.best.outcome.value}")
 print(found.table.round(1).to_string(index=False))
 
 one, two, three = (mx.Model(k, covariance="tied") for k in (1, 2, 3))

@@ -659,7 +659,7 @@ def test_starts_of_another_kind_are_refused_in_a_sentence(fitted):
         refuse(sentence, mx.fit, model, obs, start=start)
     refuse("climbed from once", mx.fit, fit.model, made.obs, start=fit.mixture, starts=2)
     refuse("start must be a FactorMixture", mx.em_step, fit.model, plain, made.obs)
-    refuse("model must be a Model or a FactorModel", mx.fit, "gaussian", x)
+    refuse("model must be a Model, FactorModel or CircularModel", mx.fit, "gaussian", x)
 
 
 def test_what_a_mixture_of_factors_does_not_offer_is_said_in_a_sentence(fitted):

@@ -19,8 +19,6 @@ Array = np.ndarray
 FEWEST_ROWS = 1e-8
 #: The share of the last covariance, in every direction, that an accelerated step leaves at least.
 _INSIDE = 0.1
-#: Eigenvalues of matrices of unit diagonal that are above this are not rounding.
-_SURE = 1e-12
 
 
 class Structure(Protocol):
@@ -281,15 +279,11 @@ def keep_inside(matrices: Array, like: Array) -> Array:
     size = np.where(size > 0, size, 1.0)
     # Columns of very different units must not hide one another.
     units = size[:, :, None] * size[:, None, :]
-    shape, wanted = like / units, matrices / units
-    sure = np.full(len(like), _SURE)
-    if all_above(shape, sure) and all_above(wanted - _INSIDE * shape, sure):
-        return matrices
-    values, vectors = np.linalg.eigh(shape)
+    values, vectors = np.linalg.eigh(like / units)
     root = np.sqrt(np.maximum(values, 0.0))
     flat = root <= 1e-8 * root[:, -1:]
     whiten = vectors * np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, root))[:, None, :]
-    inside, turn = np.linalg.eigh(whiten.transpose(0, 2, 1) @ wanted @ whiten)
+    inside, turn = np.linalg.eigh(whiten.transpose(0, 2, 1) @ (matrices / units) @ whiten)
     colour = (vectors * root[:, None, :]) @ turn
     kept = (colour * np.maximum(inside, _INSIDE)[:, None, :]) @ colour.transpose(0, 2, 1) * units
     return (kept + kept.transpose(0, 2, 1)) / 2
