@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import mixsci as mx
-from mixsci.engine.inference.held_out import rows_left_out, values_left_out
+from mixsci.engine.inference.held_out import PARTS, rows_left_out, values_left_out
 from mixsci.engine.inference.select import CRITERIA, Candidate, Selection
+from tests import select_accuracy
 from tests.separated import APART, separated_set, truth
 
 
@@ -36,6 +37,11 @@ def test_the_sets_are_as_separated_as_they_say():
 def test_bic_finds_the_number(seed, gaps, noise):
     obs, k = separated_set(seed, gaps, noise=noise)
     assert mx.select(obs, range(max(k - 1, 1), k + 2), "full", starts=2, rng=0).minimum == k
+
+
+def test_a_short_run_of_the_acceptance():
+    assert all(guess == k for guess, k in (select_accuracy.found(0.3, seed) for seed in (1, 8)))
+    assert sum(select_accuracy.rejected(1, seed) for seed in range(8)) <= 2
 
 
 @pytest.mark.parametrize("criterion", list(CRITERIA))
@@ -100,9 +106,10 @@ def test_mixtures_of_factors_are_compared_too():
 
 
 def test_every_row_is_left_out_once(three):
-    sizes = [part.size for part in rows_left_out(three, 5, np.random.default_rng(0))]
-    assert sum(sizes) == len(three)
-    assert max(sizes) - min(sizes) <= 1
+    parts = list(rows_left_out(three, 5, np.random.default_rng(0)))
+    assert {len(part.seen) for part in parts} == {4 * len(three) // 5}
+    # Rows in which nothing is observed count for nothing.
+    assert sum(part.size for part in parts) == three.seen().any(axis=1).sum() < len(three)
 
 
 def test_hidden_values_are_foretold_by_the_conditional_density():
@@ -125,6 +132,18 @@ def test_hidden_values_are_foretold_by_the_conditional_density():
                     + np.linalg.slogdet(2 * np.pi * variance)[1]
                 )
         assert part.score(fit) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("criterion", list(PARTS))
+def test_rows_that_count_for_nothing_change_nothing(criterion):
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    x[30:35] = np.nan
+    obs = mx.Observations(x, row_weights=np.repeat([1.0, 0.0], [35, 5]))
+    # Leaving out one row at a time leaves out rows without weight and rows without values, too.
+    found = mx.select(obs, [1, 2], "full", criterion, starts=1, folds=40, rng=0)
+    assert all(np.isfinite(one.foretold).all() for one in found.candidates)
+    if criterion == "cross_validation":
+        assert len(found.candidates[0].foretold) == 30
 
 
 def test_a_row_of_weight_two_is_foretold_twice(three):

@@ -30,11 +30,12 @@ def rows_left_out(obs: Observations, folds: int, rng: np.random.Generator) -> It
     """Each of `folds` parts of the rows foretold by the fit of the others (Smyth 2000): nats per row."""
     if len(obs) < folds:
         raise DataError(f"there must be a row for every fold; got {len(obs)} rows and {folds} folds")
-    fold = rng.permutation(len(obs)) % folds
-    weights = np.ones(len(obs)) if obs.row_weights is None else obs.row_weights
+    fold, weights = rng.permutation(len(obs)) % folds, _weights(obs)
     for number in range(folds):
         out = np.flatnonzero(fold == number)
-        yield Part(obs.take(np.flatnonzero(fold != number)), _of_rows(obs.take(out), weights[out]), weights[out].sum())
+        size = float(weights[out].sum())
+        if size > 0:
+            yield Part(obs.take(np.flatnonzero(fold != number)), _of_rows(obs.take(out), weights[out]), size)
 
 
 def values_left_out(obs: Observations, folds: int, rng: np.random.Generator) -> Iterator[Part]:
@@ -42,8 +43,7 @@ def values_left_out(obs: Observations, folds: int, rng: np.random.Generator) -> 
 
     With gaps, errors and projections as they are: log p(row) - log p(what is left of it).
     """
-    seen = obs.seen()
-    weights = np.ones(len(obs)) if obs.row_weights is None else obs.row_weights
+    seen, weights = obs.seen(), _weights(obs)
     for _ in range(folds):
         hidden = seen & (rng.random(seen.shape) < _HIDDEN)
         # The last values of a column stay: without two there is nothing to fit.
@@ -80,6 +80,12 @@ def foretold(refit: Refit, obs: Any, criterion: str, folds: int, seed: int) -> t
     if not found:
         raise DataError("there must be a value that can be hidden; every column has too few: choose by bic")
     return found
+
+
+def _weights(obs: Observations) -> Array:
+    """(n,) weights of the rows; none of those in which nothing is observed."""
+    weights = np.ones(len(obs)) if obs.row_weights is None else obs.row_weights
+    return np.where(obs.seen().any(axis=1), weights, 0.0)
 
 
 def _of_rows(out: Observations, weights: Array) -> Callable[[Fit], float]:

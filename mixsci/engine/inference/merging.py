@@ -115,10 +115,11 @@ def _sums(mixture: Mixture, obs: Any, workers: Workers, clusters: Clusters | Non
         shares = mixture.shares(block, workers=1).responsibilities
         shares = shares if clusters is None else joined(shares, clusters)
         weights = np.ones(len(block)) if block.row_weights is None else block.row_weights
-        alone = xlogy(shares, shares)
-        pairs = shares[:, :, None] + shares[:, None, :]
-        removed = xlogy(pairs, pairs) - alone[:, :, None] - alone[:, None, :]
-        return np.tensordot(weights, removed, axes=1), weights @ shares, -float(weights @ alone.sum(axis=1))
+        alone = weights @ xlogy(shares, shares)
+        # One row of pairs at a time: all at once would take (n, c, c) numbers.
+        pairs = (shares[:, k : k + 1] + shares for k in range(shares.shape[1]))
+        together = np.array([weights @ xlogy(pair, pair) for pair in pairs])
+        return together - alone[:, None] - alone, weights @ shares, -float(alone.sum())
 
     parts = list(map_blocks(of_block, as_source(obs).blocks(), workers))
     gains, rows, entropy = (sum(part[i] for part in parts) for i in range(3))
