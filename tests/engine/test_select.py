@@ -187,6 +187,11 @@ def test_the_elbow_comes_before_a_long_slow_fall():
     heights = [100.0, 40.0, 12.0, 10.0, 8.5, 7.5]
     found = Selection(tuple(line(k, height) for k, height in enumerate(heights, 1)), "bic")
     assert (found.elbow, found.minimum) == (3, 6)
+    assert Selection((line(1, 10.0), line(2, 50.0)), "bic").elbow == 1
+    assert Selection((line(3, 10.0),), "bic").elbow == 3
+    assert Selection((line(1, np.inf), line(2, 9.0), line(3, 1.0)), "bic").elbow == 3
+    # All K = 3 and no less are called for: the elbow is there, however steep the way.
+    assert Selection(tuple(line(k, height) for k, height in enumerate([100.0, 50.0, 1.0, 5.0], 1)), "bic").elbow == 3
 
 
 def test_differences_smaller_than_their_error_over_folds_are_undecided():

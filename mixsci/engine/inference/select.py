@@ -31,6 +31,8 @@ Make = Callable[[int, str], Any]
 
 #: What an information criterion cannot tell apart (Kass & Raftery 1995).
 UNDECIDED = 2.0
+#: The share of the fall of a criterion that an elbow leaves.
+_LITTLE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,15 +125,13 @@ class Selection:
     def elbow(self) -> int:
         """The number of components after which the criterion hardly falls any more.
 
-        It lies farthest below the straight line from the first number to the minimum (Satopaa et al. 2011).
+        The smallest that brings 95 % of the fall from the worst number before the minimum to the minimum.
         """
-        values = {k: self._value(one) for k, one in self.of_each_number.items() if k <= self.minimum}
-        numbers, heights = np.array(list(values)), np.array(list(values.values()))
-        if len(numbers) < 3 or not np.isfinite(heights).all():
-            return self.minimum
-        along = (numbers - numbers[0]) / (numbers[-1] - numbers[0])
-        chord = heights[0] + along * (heights[-1] - heights[0])
-        return int(numbers[np.argmax(chord - heights)])
+        least, each = self._value(self._best), self.of_each_number.items()
+        values = {k: self._value(one) for k, one in each if k <= self.minimum and np.isfinite(self._value(one))}
+        fall = max(values.values(), default=least) - least
+        near = [k for k, value in values.items() if value - least <= _LITTLE * fall]
+        return min(near, default=self.minimum)
 
     @property
     def verdict(self) -> str:
