@@ -8,7 +8,7 @@ Two questions, with their bars:
             in 0.05 +- 0.015 of 1,000 sets, with 99 replicates
 
 The test stops early, which never changes its decision. `--only number`, `--runs 100` for a part; exit code 1 where a
-bar does not hold. About half an hour.
+bar does not hold. About twenty minutes.
 """
 
 from __future__ import annotations
