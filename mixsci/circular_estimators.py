@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mixsci.engine.circular_mixture import CircularMixture
 from mixsci.engine.em.fit import fit
-from mixsci.engine.em.result import Fit
-from mixsci.engine.em.steps import expect
-from mixsci.engine.model.circular import CircularModel, CircularStats
+from mixsci.engine.model.circular import CircularModel
 from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
-from mixsci.estimators import generator_of
+from mixsci.estimators import MixtureFace, generator_of
 
 Array = np.ndarray
 
 
-class VonMisesMixture(DensityMixin, BaseEstimator):
+class VonMisesMixture(MixtureFace):
     """A mixture for angles, hues, hours, position angles, that knows that a circle has no ends; and for mixed rows.
 
     Every component is a product of von Mises densities, one for each angle, and a Gaussian in the other columns, if
@@ -99,11 +93,6 @@ class VonMisesMixture(DensityMixin, BaseEstimator):
         self.background = background
         self.weights = weights
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
     def fit(self, X: Any, y: Any = None, *, noise: Any = None, sample_weight: Any = None, groups: Any = None) -> Self:
         """The estimator itself, fitted.
 
@@ -122,14 +111,11 @@ class VonMisesMixture(DensityMixin, BaseEstimator):
             self._model(), obs, starts=self.n_init, tol=self.tol, max_iter=self.max_iter,
             rng=generator_of(self.random_state), progress=bool(self.verbose),
         )  # fmt: skip
-        names = getattr(self, "feature_names_in_", None)
-        self.fit_ = found if names is None else replace(found, names=tuple(str(name) for name in names))
-        mixture = self._found
-        self.weights_, self.means_ = mixture.weights, mixture.component_means()
-        self.kappas_, self.covariances_ = mixture.concentrations, mixture.covariances
-        self.converged_, self.n_iter_ = found.converged, found.n_iter
-        self.lower_bound_ = found.objective / found.n
-        self.lower_bounds_ = [objective / found.n for objective in found.history]
+        self._learn(found)
+        mixture: Any = found.mixture
+        self.means_, self.kappas_, self.covariances_ = (
+            mixture.component_means(), mixture.concentrations, mixture.covariances
+        )  # fmt: skip
         return self
 
     def fit_predict(
@@ -162,12 +148,7 @@ class VonMisesMixture(DensityMixin, BaseEstimator):
     def _observe(
         self, X: Any, noise: Any, groups: Any, sample_weight: Any = None, *, reset: bool = False
     ) -> Observations:
-        if not reset:
-            check_is_fitted(self)
-        if isinstance(X, np.ma.MaskedArray):
-            X = np.ma.filled(X.astype(float), np.nan)
-        X = validate_data(self, X, reset=reset, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan")
-        return Observations(X, noise, None, sample_weight, groups)
+        return Observations(self._checked(X, reset=reset), noise, None, sample_weight, groups)
 
     # What the mixture says of rows
 
@@ -187,44 +168,21 @@ class VonMisesMixture(DensityMixin, BaseEstimator):
         self, X: Any, y: Any = None, *, noise: Any = None, sample_weight: Any = None, groups: Any = None
     ) -> float:
         """Mean log density of the rows with at least one observed value."""
-        stats = self._stats(X, noise, sample_weight, groups)
-        return stats.log_likelihood / stats.row_weight
+        judged = self._judged(self._observe(X, noise, groups, sample_weight))
+        return judged.log_likelihood / judged.n
 
     def bic(self, X: Any, *, noise: Any = None, sample_weight: Any = None, groups: Any = None) -> float:
         """Bayesian information criterion of the rows, -2 L + n_free log n; smaller is better."""
-        stats = self._stats(X, noise, sample_weight, groups)
-        return -2 * stats.log_likelihood + self.fit_.n_free * float(np.log(stats.row_weight))
+        return self._judged(self._observe(X, noise, groups, sample_weight)).bic
 
     def aic(self, X: Any, *, noise: Any = None, sample_weight: Any = None, groups: Any = None) -> float:
         """Akaike information criterion of the rows, -2 L + 2 n_free; smaller is better."""
-        stats = self._stats(X, noise, sample_weight, groups)
-        return -2 * stats.log_likelihood + 2 * self.fit_.n_free
+        return self._judged(self._observe(X, noise, groups, sample_weight)).aic
 
     def icl(self, X: Any, *, noise: Any = None, sample_weight: Any = None, groups: Any = None) -> float:
         """Integrated completed likelihood of the rows, BIC + 2 entropy; smaller is better."""
-        stats = self._stats(X, noise, sample_weight, groups)
-        bic = -2 * stats.log_likelihood + self.fit_.n_free * float(np.log(stats.row_weight))
-        return bic + 2 * stats.entropy
+        return self._judged(self._observe(X, noise, groups, sample_weight)).icl
 
     def impute(self, X: Any, *, noise: Any = None, groups: Any = None) -> Array:
         """X (n, m) with each gap filled: angles by the mean direction given the rest of the row, others by the mean."""
         return self._found.impute(self._observe(X, noise, groups))[0]
-
-    def sample(self, n_samples: int = 1, *, group: Any = None) -> tuple[Array, Array]:
-        """Rows (n_samples, m) without errors and the component (n_samples,) of each; -1 for the background."""
-        if n_samples < 1:
-            raise DataError(f"n_samples must be 1 or more; got {n_samples}")
-        return self._found.sample(n_samples, rng=generator_of(self.random_state), group=group)
-
-    @property
-    def _found(self) -> CircularMixture:
-        check_is_fitted(self)
-        found: Fit = self.fit_
-        assert isinstance(found.mixture, CircularMixture)
-        return found.mixture
-
-    def _stats(self, X: Any, noise: Any, sample_weight: Any, groups: Any) -> CircularStats:
-        stats: Any = expect(self._found, self._observe(X, noise, groups, sample_weight))
-        if stats.row_weight <= 0:
-            raise DataError("at least one value must be observed in a row with weight; all are missing")
-        return stats

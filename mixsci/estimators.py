@@ -21,14 +21,66 @@ from mixsci.engine.em.steps import expect
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.priors import Dirichlet
-from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
 
 Array = np.ndarray
 
 
-class GaussianMixture(DensityMixin, BaseEstimator):
+class MixtureFace(DensityMixin, BaseEstimator):
+    """What all faces share: rows checked as scikit-learn asks, what is learnt of a fit, what a fit says of rows.
+
+    Methods that take rows stand in each face: scikit-learn reads from them what travels with the rows.
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def sample(self, n_samples: int = 1, *, group: Any = None) -> tuple[Array, Array]:
+        """Points (n_samples, D) without errors and the component (n_samples,) of each; -1 for the background."""
+        if n_samples < 1:
+            raise DataError(f"n_samples must be 1 or more; got {n_samples}")
+        return self._found.sample(n_samples, rng=generator_of(self.random_state), group=group)
+
+    def _checked(self, X: Any, *, reset: bool) -> Array:
+        """Values (n, m) of X, after scikit-learn's checks."""
+        if not reset:
+            check_is_fitted(self)
+        if isinstance(X, np.ma.MaskedArray):
+            X = np.ma.filled(X.astype(float), np.nan)
+        return np.asarray(
+            validate_data(self, X, reset=reset, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan")
+        )
+
+    def _learn(self, found: Fit) -> None:
+        """Keep a fit and what every face says of it."""
+        names = getattr(self, "feature_names_in_", None)
+        self.fit_ = found if names is None else replace(found, names=tuple(str(name) for name in names))
+        self.weights_ = found.mixture.weights
+        self.converged_, self.n_iter_ = found.converged, found.n_iter
+        self.lower_bound_ = found.objective / found.n
+        self.lower_bounds_ = [objective / found.n for objective in found.history]
+
+    @property
+    def _fitted(self) -> Fit:
+        check_is_fitted(self)
+        return self.fit_
+
+    @property
+    def _found(self) -> Mixture:
+        return self._fitted.mixture
+
+    def _judged(self, obs: Observations) -> Fit:
+        """The fit with the log-likelihood, entropy and number of other rows."""
+        stats = expect(self._found, obs)
+        if stats.row_weight <= 0:
+            raise DataError("at least one value must be observed in a row with weight; all are missing")
+        return replace(self._fitted, log_likelihood=stats.log_likelihood, entropy=stats.entropy, n=stats.row_weight)
+
+
+class GaussianMixture(MixtureFace):
     """A Gaussian mixture with the interface of scikit-learn's class of that name, for rows with gaps and errors.
 
     NaN in X is a gap, marginalised. Errors go to the methods: `noise` takes what `Observations` takes, an object of
@@ -121,11 +173,6 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.weights = weights
         self.weight_concentration_prior = weight_concentration_prior
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
     # Fitting
 
     def fit(
@@ -154,13 +201,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         obs = self._observe(X, noise, projection, groups, sample_weight, reset=True)
         found = self._search(self._model(), obs)
         self._knew_errors = obs.has_noise
-        names = getattr(self, "feature_names_in_", None)
-        self.fit_ = found if names is None else replace(found, names=tuple(str(name) for name in names))
-        self.weights_, self.means_ = found.mixture.weights, found.mixture.means
+        self._learn(found)
+        self.means_ = found.mixture.means
         self.covariances_ = _shape_of(self.covariance_type).pack(found.mixture.covariances)
-        self.converged_, self.n_iter_ = found.converged, found.n_iter
-        self.lower_bound_ = found.objective / found.n
-        self.lower_bounds_ = [objective / found.n for objective in found.history]
         return self
 
     def fit_predict(
@@ -237,12 +280,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def _observe(
         self, X: Any, noise: Any, projection: Any, groups: Any, sample_weight: Any = None, *, reset: bool = False
     ) -> Observations:
-        if not reset:
-            check_is_fitted(self)
-        if isinstance(X, np.ma.MaskedArray):
-            X = np.ma.filled(X.astype(float), np.nan)
-        X = validate_data(self, X, reset=reset, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan")
-        return Observations(X, noise, projection, sample_weight, groups)
+        return Observations(self._checked(X, reset=reset), noise, projection, sample_weight, groups)
 
     # What the mixture says of rows
 
@@ -269,7 +307,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         groups: Any = None,
     ) -> float:
         """Mean log density of the rows with at least one observed value."""
-        stats = self._stats(X, noise, projection, sample_weight, groups)
+        judged = self._judged(self._observe(X, noise, projection, groups, sample_weight))
         if noise is None and self._knew_errors:
             # Cross-validation that routes no metadata hands errors to fit alone.
             warnings.warn(
@@ -277,29 +315,25 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 "sklearn.set_config(enable_metadata_routing=True)",
                 stacklevel=2,
             )
-        return stats.log_likelihood / stats.row_weight
+        return judged.log_likelihood / judged.n
 
     def bic(
         self, X: Any, *, noise: Any = None, projection: Any = None, sample_weight: Any = None, groups: Any = None
     ) -> float:
         """Bayesian information criterion of the rows, -2 L + n_free log n; smaller is better."""
-        stats = self._stats(X, noise, projection, sample_weight, groups)
-        return -2 * stats.log_likelihood + self._fitted.n_free * float(np.log(stats.row_weight))
+        return self._judged(self._observe(X, noise, projection, groups, sample_weight)).bic
 
     def aic(
         self, X: Any, *, noise: Any = None, projection: Any = None, sample_weight: Any = None, groups: Any = None
     ) -> float:
         """Akaike information criterion of the rows, -2 L + 2 n_free; smaller is better."""
-        stats = self._stats(X, noise, projection, sample_weight, groups)
-        return -2 * stats.log_likelihood + 2 * self._fitted.n_free
+        return self._judged(self._observe(X, noise, projection, groups, sample_weight)).aic
 
     def icl(
         self, X: Any, *, noise: Any = None, projection: Any = None, sample_weight: Any = None, groups: Any = None
     ) -> float:
         """Integrated completed likelihood of the rows, BIC + 2 entropy; smaller is better."""
-        stats = self._stats(X, noise, projection, sample_weight, groups)
-        bic = -2 * stats.log_likelihood + self._fitted.n_free * float(np.log(stats.row_weight))
-        return bic + 2 * stats.entropy
+        return self._judged(self._observe(X, noise, projection, groups, sample_weight)).icl
 
     def denoise(self, X: Any, *, noise: Any = None, projection: Any = None, groups: Any = None) -> tuple[Array, Array]:
         """Means (n, D) and covariances (n, D, D) of the latent points given the rows: errors removed, gaps filled."""
@@ -312,12 +346,6 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         if obs.projection is not None:
             points = np.einsum("...md,nd->nm" if obs.projection.ndim == 2 else "nmd,nd->nm", obs.projection, points)
         return np.where(obs.seen(), obs.x, points)
-
-    def sample(self, n_samples: int = 1, *, group: Any = None) -> tuple[Array, Array]:
-        """Latent points (n_samples, D) and the component (n_samples,) of each; -1 for the background."""
-        if n_samples < 1:
-            raise DataError(f"n_samples must be 1 or more; got {n_samples}")
-        return self._found.sample(n_samples, rng=generator_of(self.random_state), group=group)
 
     @property
     def precisions_cholesky_(self) -> Array:
@@ -334,21 +362,6 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         if _shape_of(self.covariance_type).matrices:
             return factors @ factors.swapaxes(-1, -2)
         return factors**2
-
-    @property
-    def _fitted(self) -> Fit:
-        check_is_fitted(self)
-        return self.fit_
-
-    @property
-    def _found(self) -> Mixture:
-        return self._fitted.mixture
-
-    def _stats(self, X: Any, noise: Any, projection: Any, sample_weight: Any, groups: Any) -> Stats:
-        stats = expect(self._found, self._observe(X, noise, projection, groups, sample_weight))
-        if stats.row_weight <= 0:
-            raise DataError("at least one value must be observed in a row with weight; all are missing")
-        return stats
 
 
 @dataclass(frozen=True)

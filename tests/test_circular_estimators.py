@@ -8,14 +8,9 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.utils.estimator_checks import check_estimator
 
 import mixsci as mx
-
-# Two components of rows drawn at random: repeated rows draw other starts than weighted ones, and labels are arbitrary.
-DIFFER = {"check_sample_weight_equivalence_on_dense_data": "starts are drawn among rows, labels are arbitrary"}
-# Needs an environment variable that is read before scipy is imported; no array but NumPy's is claimed.
-SKIPPED = {"check_array_api_input"}
+from tests.test_estimators import DIFFER, run_checks
 
 
 def hues(n=300, seed=0):
@@ -39,13 +34,7 @@ def quick(k=2, **settings):
 )
 @pytest.mark.filterwarnings("ignore::mixsci.errors.ConvergenceWarning")  # a check fits columns without any spread
 def test_scikit_learn_checks_pass(estimator, differ):
-    results = check_estimator(estimator, expected_failed_checks=differ, on_skip=None)
-    assert len(results) > 40
-    status = {
-        name: {result["check_name"] for result in results if result["status"] == name} for name in ("skipped", "xfail")
-    }
-    assert status["skipped"] <= SKIPPED
-    assert status["xfail"] == set(differ)
+    run_checks(estimator, differ)
 
 
 def test_angles_are_named_or_numbered():

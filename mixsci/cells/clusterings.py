@@ -19,6 +19,8 @@ from mixsci.engine.em.result import Fit
 from mixsci.engine.em.start import draw_rows
 from mixsci.engine.execution import Workers
 from mixsci.engine.factor_mixture import variances_of
+from mixsci.engine.inference.held_out import hide
+from mixsci.engine.inference.select import UNDECIDED
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.observations import Observations
 from mixsci.engine.tables import as_generator
@@ -37,8 +39,6 @@ _PASSES = 2000
 _MOST_VALUES, _FEW_STARTS, _FEW_PASSES = 4_000_000, 1, 400
 #: With one cluster these are what others are too.
 _SAME_ALONE = ("scaled", "tied", "factor_free", "factor_own", "tied_diag", "tied_spherical")
-#: What BIC cannot tell apart.
-UNDECIDED = 2.0
 #: Share of a variance that errors leave at least.
 _LEAST_LEFT = 0.05
 #: Share of observed values that are hidden to see how well they are foretold, and how many times.
@@ -227,10 +227,7 @@ class Clusterer:
             raise DataError("held-out values need cells in memory: choose by bic, or load with to_memory()")
         rng, total, count = np.random.default_rng(0), 0.0, 0
         for _ in range(_FOLDS):
-            hidden = obs.seen() & (rng.random(obs.x.shape) < _HIDDEN)
-            # The last value of a variable stays: without one there is nothing to fit.
-            hidden[:, (obs.seen() & ~hidden).sum(axis=0) < 2] = False
-            rest = obs.valued(np.where(hidden, np.nan, obs.x))
+            hidden, rest = hide(obs, obs.seen() & (rng.random(obs.x.shape) < _HIDDEN))
             found = self._fit(model, rest)
             total += float((found.log_density(obs) - found.log_density(rest)).sum())
             count += int(hidden.sum())

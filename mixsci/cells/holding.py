@@ -18,6 +18,7 @@ from mixsci.cells.results import as_storable, load
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
 from mixsci.engine.factor_mixture import FactorMixture, variances_of
+from mixsci.engine.inference.held_out import hide
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.observations import Observations
 from mixsci.engine.tables import as_generator, as_number
@@ -164,10 +165,7 @@ def _without(
     obs = matrix.obs
     if not isinstance(obs, Observations):
         raise DataError("a new fit without hidden values needs dense cells in memory: leave refit=False, or load them")
-    seen = obs.seen()
-    at = seen & (rng.random(obs.x.shape) < share) & cells[:, None]
-    # The last values of a variable stay: without them there is nothing to fit.
-    at[:, (seen & ~at).sum(axis=0) < 2] = False
+    at, _ = hide(obs, obs.seen() & (rng.random(obs.x.shape) < share) & cells[:, None])
     whole = Hidden(np.arange(len(obs)), obs, at)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

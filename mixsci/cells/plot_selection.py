@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixsci.cells.annotations import refuse_others
-from mixsci.cells.clusterings import UNDECIDED
 from mixsci.cells.plot_canvas import FAINT, INK, beside, entry_of, finish, head, place
 from mixsci.engine.em.state import Outcome
+from mixsci.engine.inference.select import UNDECIDED
 from mixsci.errors import DataError
 from mixsci.plot import PALETTE, _dress
 

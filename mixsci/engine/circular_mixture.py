@@ -16,7 +16,7 @@ from mixsci.engine.kernels import circular
 from mixsci.engine.kernels.circular import Seen
 from mixsci.engine.kernels.information import shares_of
 from mixsci.engine.kernels.layout import Shares
-from mixsci.engine.mixture import Mixture, dims_of, drawn_labels
+from mixsci.engine.mixture import Mixture, dims_of, drawn_labels, refuse_singular
 from mixsci.engine.noise import NoNoise
 from mixsci.engine.observations import Observations, as_observations
 from mixsci.engine.tables import as_generator, as_numbers, is_whole
@@ -88,6 +88,11 @@ class CircularMixture(Mixture):
         return 0
 
     @property
+    def by_component(self) -> tuple[str, ...]:
+        """Names of the parts that have an entry for every component, weights aside."""
+        return (*super().by_component, *_PARTS)
+
+    @property
     def n_angles(self) -> int:
         """Number of angles A."""
         return int(self.directions.shape[1])
@@ -131,9 +136,8 @@ class CircularMixture(Mixture):
         log_p += whirl.log_density + (whirl.angles @ np.log(TURN / self.period))[:, None]
         codes = group_codes(self, block)
         density, r = self._shared(log_p, codes, block)
-        some = block.seen().any(axis=1)
-        weights = np.where(some, 1.0 if block.row_weights is None else block.row_weights, 0.0)
-        return View(halves.ordinary, whirl, np.where(some, density, 0.0), r, weights, failures, codes)
+        density = np.where(block.seen().any(axis=1), density, 0.0)
+        return View(halves.ordinary, whirl, density, r, block.seen_weight, failures, codes)
 
     @property
     def _radians(self) -> tuple[Array, Array]:
@@ -162,7 +166,7 @@ class CircularMixture(Mixture):
         warn_of_unknown_groups(self, obs)
         log_density, r = np.empty(len(obs)), np.empty((len(obs), self.n_components))
         for rows, found in self._each(obs, self.view, None, workers):
-            _refuse_singular(found.failures)
+            refuse_singular(found.failures)
             log_density[rows], r[rows] = found.log_density, found.responsibilities
         return Shares(log_density, r, None, None)
 
@@ -203,22 +207,23 @@ class CircularMixture(Mixture):
     def _drawn(self, block: Observations, rng: np.random.Generator) -> Array:
         found = self.view(block)
         labels = drawn_labels(found.responsibilities, rng)
-        turn, kappa = self._radians
         out = np.empty(block.x.shape)
-        out[:, self.angles] = wrapped(rng.vonmises(turn[labels], kappa[labels]) * (self.period / TURN), self.period)
+        out[:, self.angles] = self._angles_of(labels, rng)
         if found.ordinary is not None:
             drawn = np.stack([one.draw(found.ordinary, rng=rng) for one in self.alone])
             out[:, self.ordinary] = drawn[labels, np.arange(len(block))]
         return np.where(block.seen(), block.x, out)
 
+    def _angles_of(self, labels: Array, rng: np.random.Generator) -> Array:
+        """(n, A) angles drawn from components (n,)."""
+        turn, kappa = self._radians
+        return wrapped(rng.vonmises(turn[labels], kappa[labels]) * (self.period / TURN), self.period)
+
     # Other mixtures that follow from it, draws, a table
 
     def of_group(self, label: Hashable) -> CircularMixture:
         """The mixture of one group: its weights."""
-        labels = self.group_labels or ()
-        if label not in labels:
-            raise DataError(f"group must be one of {', '.join(map(repr, labels[:5])) or 'none'}; got {label!r}")
-        return self.evolve(weights=self.weights[labels.index(label)], group_labels=None, group_rows=None)
+        return self.evolve(weights=self.weights[self.group_code(label)], group_labels=None, group_rows=None)
 
     def _in_group(self, label: Hashable | None) -> CircularMixture:
         if label is not None:
@@ -233,9 +238,8 @@ class CircularMixture(Mixture):
         if not is_whole(n) and n != 0:
             raise DataError(f"n must be a whole number of rows, not negative; got {n!r}")
         labels = rng.choice(here.n_components, size=int(n), p=here.weights / here.weights.sum())
-        turn, kappa = self._radians
         rows = np.empty((int(n), self.n_variables))
-        rows[:, self.angles] = wrapped(rng.vonmises(turn[labels], kappa[labels]) * (self.period / TURN), self.period)
+        rows[:, self.angles] = self._angles_of(labels, rng)
         values, vectors = np.linalg.eigh(self.covariances)
         roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
         step = np.einsum("nij,nj->ni", roots[labels], rng.standard_normal((int(n), self.n_dims)))
@@ -422,11 +426,3 @@ def _check_box(mixture: CircularMixture) -> None:
     wide = (box.high - box.low)[list(mixture.angles)]
     if (wide > mixture.period * (1.0 + 1e-9)).any():
         raise DataError(f"a background must span at most a period of an angle; got {wide.max():g}: end it there")
-
-
-def _refuse_singular(failures: Array) -> None:
-    if failures.any():
-        k = int(np.flatnonzero(failures)[0])
-        raise DataError(
-            f"component {k} has no density: its covariance is singular; give the rows noise or the covariance a floor"
-        )

@@ -90,6 +90,11 @@ class FactorMixture(Mixture):
         return bool(self.loadings.ndim == 3)
 
     @property
+    def by_component(self) -> tuple[str, ...]:
+        """Names of the parts that have an entry for every component, weights aside."""
+        return (*super().by_component, "loadings", "intercept") if self.own else super().by_component
+
+    @property
     def block_rows(self) -> int:
         """Rows to work on at once."""
         return int(np.clip(_VALUES // self.n_variables, _FEWEST_ROWS, _ROWS))
@@ -230,8 +235,7 @@ class FactorMixture(Mixture):
     def of_group(self, label: Hashable) -> FactorMixture:
         """The mixture of one group: its weights, its shift in the intercept."""
         alone = Mixture.of_group(self, label)
-        assert self.group_labels is not None
-        shift = 0.0 if self.shifts is None else self.shifts[self.group_labels.index(label)]
+        shift = 0.0 if self.shifts is None else self.shifts[self.group_code(label)]
         return FactorMixture(
             alone.weights, alone.means, alone.covariances, loadings=self.loadings, intercept=self.intercept + shift,
             uniquenesses=self.uniquenesses,
@@ -334,7 +338,7 @@ class Analyser:
         noise, row = variances_of(block), np.zeros_like(codes) if self.shifts is None else codes
         values = information.read(block.x, self._levels, row, self.uniquenesses, noise)
         weighed = values.share * values.apart if noise.any() else values.apart
-        weights = np.ones(len(codes)) if block.row_weights is None else block.row_weights
+        weights = block.each_weight
         summaries = Summaries(
             h=self._slopes @ weighed.T, J=self._information @ values.share.T, c=values.c,
             weights=np.where(values.seen > 0, weights, 0.0), groups=np.ascontiguousarray(codes),

@@ -98,6 +98,11 @@ class Mixture:
         return self.n_dims
 
     @property
+    def by_component(self) -> tuple[str, ...]:
+        """Names of the parts that have an entry for every component, weights aside."""
+        return ("means", "covariances")
+
+    @property
     def block_rows(self) -> int | None:
         """Rows to work on at once; None = what the rows themselves say."""
         return None
@@ -181,7 +186,7 @@ class Mixture:
     def _posterior_by_component(self, block: Observations) -> tuple[Array, Array, Array]:
         """(n, K) shares that sum to one, (n, K, D) means and (n, K, D, D) covariances of the latent points."""
         sums, shares = evaluate(self, block, keep=2)
-        _refuse_singular(sums.failures)
+        refuse_singular(sums.failures)
         assert shares is not None and shares.u is not None and shares.precision is not None
         r = shares.responsibilities
         total = r.sum(axis=1, keepdims=True)
@@ -293,7 +298,7 @@ class Mixture:
 
         def share(block: Observations) -> Shares:
             sums, shares = evaluate(self, block, keep=1)
-            _refuse_singular(sums.failures)
+            refuse_singular(sums.failures)
             assert shares is not None
             return shares
 
@@ -311,11 +316,16 @@ class Mixture:
 
     # Other mixtures that follow from it
 
+    def group_code(self, label: Hashable) -> int:
+        """The number of a group in `group_labels`; refuses one that is none of them."""
+        labels = self.group_labels or ()
+        if label not in labels:
+            raise DataError(f"group must be one of {_few(labels) or 'none'}; got {label!r}")
+        return labels.index(label)
+
     def of_group(self, label: Hashable) -> Mixture:
         """The ordinary mixture of one group: its weights, its means shifted by its offset."""
-        if self.group_labels is None or label not in self.group_labels:
-            raise DataError(f"group must be one of {_few(self.group_labels)}; got {label!r}")
-        g = self.group_labels.index(label)
+        g = self.group_code(label)
         return Mixture(
             self.weights if self.weights.ndim == 1 else self.weights[g],
             self.means if self.offsets is None else self.means + self.offsets[g],
@@ -542,7 +552,8 @@ def all_above(matrices: Array, floor: Array) -> bool:
     return True
 
 
-def _refuse_singular(failures: Array) -> None:
+def refuse_singular(failures: Array) -> None:
+    """Refuse components (K,) for which rows have no density."""
     if failures.any():
         k = int(np.flatnonzero(failures)[0])
         raise DataError(

@@ -124,6 +124,16 @@ class Observations:
         """Whether rows carry measurement noise."""
         return not isinstance(self.noise, NoNoise)
 
+    @property
+    def each_weight(self) -> Array:
+        """(n,) weights of the rows, 1 where none were given."""
+        return np.ones(len(self)) if self.row_weights is None else np.asarray(self.row_weights, dtype=float)
+
+    @property
+    def seen_weight(self) -> Array:
+        """(n,) the same, 0 of a row in which nothing is observed."""
+        return np.where(self.seen().any(axis=1), self.each_weight, 0.0)
+
     def take(self, rows: slice | Array) -> Observations:
         """Some of the rows, in the order asked for; group codes and labels stay those of the whole."""
         part = object.__new__(Observations)
@@ -202,7 +212,7 @@ class Observations:
         missing = np.isnan(x)
         gappy = bool(missing.any())
         n, m = self.x.shape
-        weights = np.ones(n) if self.row_weights is None else self.row_weights
+        weights = self.each_weight
         return Rows(
             x=x,
             shared_noise=np.zeros((m, m)) if self.noise.per_row else self.noise.covariances(1)[0],
@@ -403,7 +413,7 @@ def join(parts: Sequence[Observations]) -> Observations:
             f"blocks of rows must have the same columns; got {sorted({part.width for part in parts})} of them"
         )
     per_row = first.projection is not None and first.projection.ndim == 3
-    weights = [np.ones(len(part)) if part.row_weights is None else part.row_weights for part in parts]
+    weights = [part.each_weight for part in parts]
     labels = [(part.group_labels or ())[code] for part in parts if part.groups is not None for code in part.groups]
     whole = Observations(
         np.concatenate([part.x for part in parts]),

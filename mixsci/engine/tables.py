@@ -68,6 +68,18 @@ def as_number(value: Any, what: str) -> float:
     return number
 
 
+def as_chance(value: Any, what: str) -> float:
+    """One number strictly between 0 and 1, such as a level.
+
+    Raises:
+        DataError: what is none.
+    """
+    number = as_number(value, what)
+    if not 0.0 < number < 1.0:
+        raise DataError(f"{what} must lie between 0 and 1; got {number}")
+    return number
+
+
 def is_whole(value: Any) -> bool:
     """Whether it is a whole number, 1 or more."""
     return isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer() and float(value) >= 1

@@ -48,11 +48,9 @@ class VariationalMixture(Mixture):
         return self.evolve(weights=np.broadcast_to(shares, self.weights.shape), log_shares=None)
 
     @property
-    def by_weight(self) -> Self:
-        """The mixture with its components by falling weight, each with the posterior that it has."""
-        order = np.argsort(-self.pooled_weights, kind="stable")
-        parts = ("means", "covariances", "counts", "log_shares")
-        return self.evolve(weights=self.weights[..., order], **{name: getattr(self, name)[order] for name in parts})
+    def by_component(self) -> tuple[str, ...]:
+        """Names of the parts that have an entry for every component, weights aside."""
+        return super().by_component if self.counts is None else (*super().by_component, "counts", "log_shares")
 
     def sums(self, block: Observations, backend: str = "numba") -> Sums:
         """The sums of the E-step over one block of rows; `log_likelihood` is their part of the evidence bound."""

@@ -6,7 +6,7 @@ from scipy import stats
 
 import mixsci as mx
 from mixsci.engine.em.splitting import split
-from mixsci.engine.inference.likelihood_ratio import _most_extreme, replicates
+from mixsci.engine.inference.redrawing import most_extreme, replicates
 
 
 def two(apart, n=120, seed=0):
@@ -60,10 +60,15 @@ def test_stopping_early_leaves_the_decision(level):
         drawn = rng.normal(size=99)
         whole = replicates(iter(drawn), statistic, None)
         p = (1 + (whole >= statistic).sum()) / 100
-        early = replicates(iter(drawn), statistic, _most_extreme(99, level))
+        early = replicates(iter(drawn), statistic, most_extreme(99, level))
         extreme = int((early >= statistic).sum())
         early_p = extreme / len(early) if len(early) < 99 else (1 + extreme) / 100
         assert (early_p <= level) == (p <= level)
+
+
+def test_too_few_replicates_never_reach_the_level_early_or_not():
+    found = mx.likelihood_ratio_test(two(5.0), tied(1), tied(2), 9, starts=1, early_stop=True, rng=0, workers=1)
+    assert found.p_value == 0.1
 
 
 def test_it_stops_early_where_nothing_is_there():

@@ -10,12 +10,11 @@ import numpy as np
 from mixsci.engine.circular_mixture import TURN, CircularMixture, Halves, halved, wrapped
 from mixsci.engine.em.begin import Labels
 from mixsci.engine.em.seeding import distances, lloyd, seeds
-from mixsci.engine.em.start import SAMPLE_ROWS, draw_rows, sketch
+from mixsci.engine.em.start import SAMPLE_ROWS, draw_rows, refuse_empty_columns, sketch
 from mixsci.engine.execution import Workers
 from mixsci.engine.kernels import circular
 from mixsci.engine.model.circular import CircularModel
 from mixsci.engine.observations import Observations
-from mixsci.errors import DataError
 
 Array = np.ndarray
 
@@ -54,7 +53,7 @@ def circular_sketch(
     if sample.row_weights is not None and not sample.row_weights.all():
         sample = sample.take(np.flatnonzero(sample.row_weights))
     angles, period = model.columns(sample.width), model.periods(sample.width)
-    _refuse_empty(sample)
+    refuse_empty_columns(sample)
     halves = halved(sample, angles, period)
     if halves.ordinary is None:
         location, spread, covariance = np.zeros(0), np.ones(0), np.eye(0)
@@ -103,14 +102,6 @@ def as_wide_as_all(mixture: CircularMixture, view: CircularSketch, k: int) -> Ci
     means[k], covariances[k] = view.location, view.covariance
     kappa[k] = circular.concentration(view.dispersion)
     return replace(mixture, means=means, covariances=covariances, concentrations=kappa)
-
-
-def _refuse_empty(sample: Observations) -> None:
-    empty = ~sample.seen().any(axis=0)
-    if empty.any():
-        names = sample.names or tuple(f"column {j}" for j in range(sample.width))
-        listed = ", ".join(names[j] for j in np.flatnonzero(empty))
-        raise DataError(f"every column must have an observed value; {listed} has none: leave it out")
 
 
 def _dispersion(halves: Halves) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ import numpy as np
 from mixsci.engine.circular_mixture import CircularMixture, refuse_projection
 from mixsci.engine.em.begin import facts_of, ready
 from mixsci.engine.em.circular_start import CircularSketch, as_wide_as_all, circular_sketch, drawn
+from mixsci.engine.em.ordering import by_weight
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.task import Ended, Task
 from mixsci.engine.mixture import Mixture
@@ -68,15 +69,6 @@ class CircularTask(Task):
 
     def finish(self, ended: Ended, reached: tuple[float, ...], *, ordered: bool) -> Fit:
         """The fit as users get it, components by falling weight."""
-        mixture = ended.state.mixture
-        assert isinstance(mixture, CircularMixture)
         if ordered:
-            ended = replace(ended, state=replace(ended.state, mixture=by_weight(mixture)))
+            ended = replace(ended, state=replace(ended.state, mixture=by_weight(ended.state.mixture)))
         return super().finish(ended, reached, ordered=False)
-
-
-def by_weight(mixture: CircularMixture) -> CircularMixture:
-    """Components by falling weight."""
-    order = np.argsort(-mixture.pooled_weights, kind="stable")
-    parts = {name: getattr(mixture, name)[order] for name in ("means", "covariances", "directions", "concentrations")}
-    return mixture.evolve(weights=mixture.weights[..., order], **parts)

@@ -85,7 +85,7 @@ def _columns_of_block(block: Observations) -> Columns:
     if block.projection is not None:
         raise DataError("a factor mixture sees its variables as they are: rows with a projection do not fit it")
     variances_of(block)
-    seen, weights = block.seen(), np.ones(len(block)) if block.row_weights is None else block.row_weights
+    seen, weights = block.seen(), block.each_weight
     x = np.where(seen, block.x, 0.0).astype(float, copy=False)
     count = weights @ seen
     mean = weights @ x / np.where(count > 0, count, 1.0)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mixsci.engine.factor_mixture import FactorMixture
+from mixsci.engine.mixture import Mixture
 
 Array = np.ndarray
+Kind = TypeVar("Kind", bound=Mixture)
 
 
 def gives_order(model: Any, mixture: Any) -> bool:
@@ -18,13 +20,17 @@ def gives_order(model: Any, mixture: Any) -> bool:
     return mixture.theta is not None or model.weights.linked or not model.means.free or model.ordered
 
 
-def by_weight(mixture: Any) -> Any:
+def by_weight(mixture: Kind) -> Kind:
     """The mixture with its components by falling weight."""
-    return reordered(mixture, np.argsort(-mixture.pooled_weights, kind="stable"))
+    return reordered(mixture, falling(mixture))
 
 
-def reordered(mixture: Any, order: Array) -> Any:
+def falling(mixture: Mixture) -> Array:
+    """(K,) components by falling weight."""
+    return np.argsort(-mixture.pooled_weights, kind="stable")
+
+
+def reordered(mixture: Kind, order: Array) -> Kind:
     """The mixture with its components in another order (K,)."""
-    own = ("loadings", "intercept") if isinstance(mixture, FactorMixture) and mixture.own else ()
-    changes = {name: getattr(mixture, name)[order] for name in ("means", "covariances", *own)}
+    changes = {name: getattr(mixture, name)[order] for name in mixture.by_component}
     return mixture.evolve(weights=mixture.weights[..., order], **changes)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixsci.engine.em.checkpoint import Checkpoint
+from mixsci.engine.em.ordering import by_weight, falling, reordered
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.steps import Memory, expect
@@ -126,7 +127,7 @@ class VariationalTask(PruningTask):
         state, whole = ended.state, ended.state.mixture
         assert isinstance(whole, VariationalMixture)
         if ordered:
-            whole = whole.by_weight
+            whole = by_weight(whole)
         stats = expect(whole.point, self.obs, workers=self.workers)
         names = self.obs.names if isinstance(self.obs, Observations) else self._view.sample.names
         return VariationalFit(
@@ -142,17 +143,14 @@ def missed_least(mixture: Mixture, sample: Observations) -> int:
     """The component without which the log-likelihood falls least before any step: sum of log(1 - r_k) over rows."""
     seen = mixture.seen_by_rows if isinstance(mixture, VariationalMixture) else mixture
     left = np.log(np.maximum(1.0 - seen.responsibilities(sample), 1e-300))
-    weights = np.ones(len(sample)) if sample.row_weights is None else sample.row_weights
+    weights = sample.each_weight
     share = np.maximum(1.0 - seen.pooled_weights, 1e-300)
     return int(np.argmax(weights @ left - weights.sum() * np.log(share)))
 
 
 def without(mixture: Mixture, k: int) -> Mixture:
     """The mixture with its component k removed, the others by falling weight."""
-    order = np.argsort(-mixture.pooled_weights, kind="stable")
-    order = order[order != k]
-    weights = mixture.weights[..., order]
-    changes: dict[str, Any] = {"weights": weights / weights.sum(axis=-1, keepdims=True)}
-    if isinstance(mixture, VariationalMixture):
-        changes |= {"counts": None, "log_shares": None}
-    return mixture.evolve(means=mixture.means[order], covariances=mixture.covariances[order], **changes)
+    order = falling(mixture)
+    rest = reordered(mixture, order[order != k])
+    rest = rest.evolve(weights=rest.weights / rest.weights.sum(axis=-1, keepdims=True))
+    return rest.evolve(counts=None, log_shares=None) if isinstance(rest, VariationalMixture) else rest

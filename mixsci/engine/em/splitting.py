@@ -107,15 +107,20 @@ def candidates(mixture: Mixture, sample: Observations) -> list[tuple[tuple[int, 
     return [(pair, int(split)) for pair in pairs for split in worst if split not in pair]
 
 
+def moments_of_both(mixture: Mixture, i: int, j: int) -> tuple[Array, Array]:
+    """Mean (D,) and covariance (D, D) of two components together."""
+    share = mixture.pooled_weights[[i, j]]
+    share = share / share.sum() if share.sum() > 0 else np.array([0.5, 0.5])
+    centre = share @ mixture.means[[i, j]]
+    apart = mixture.means[[i, j]] - centre
+    return centre, np.einsum("k,kab->ab", share, mixture.covariances[[i, j]] + apart[:, :, None] * apart[:, None, :])
+
+
 def rearranged(mixture: Mixture, merge: tuple[int, int], split: int, rng: np.random.Generator) -> Mixture:
     """The mixture with two components merged, their moments kept, and one split in a random direction of its spread."""
     i, j = merge
     weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances.copy()
-    share = mixture.pooled_weights[[i, j]]
-    share = share / share.sum() if share.sum() > 0 else np.array([0.5, 0.5])
-    centre = share @ means[[i, j]]
-    apart = means[[i, j]] - centre
-    spread = np.einsum("k,kab->ab", share, covariances[[i, j]] + apart[:, :, None] * apart[:, None, :])
+    centre, spread = moments_of_both(mixture, i, j)
     values, vectors = np.linalg.eigh(covariances[split])
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     step = 0.5 * root @ rng.standard_normal(mixture.n_dims)

@@ -91,7 +91,7 @@ def sketch(obs: Any, rng: np.random.Generator, workers: Workers, n_rows: int | N
         sample = sample.take(np.flatnonzero(sample.row_weights))
     if not sample.seen().any():
         raise DataError("at least one value must be observed; all are missing")
-    _refuse_empty_columns(sample)
+    refuse_empty_columns(sample)
     location, spread = _location_and_spread(sample)
     few = sample.take(_some(len(sample), _SEED_ROWS, rng))
     few = few.take(np.flatnonzero(few.seen().any(axis=1)))
@@ -225,7 +225,8 @@ def _some(n: int, most: int, rng: np.random.Generator) -> Array:
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
 
 
-def _refuse_empty_columns(sample: Observations) -> None:
+def refuse_empty_columns(sample: Observations) -> None:
+    """Refuse rows of which a column has no value at all; what a projection sees is not looked at."""
     if sample.projection is not None:
         return
     empty = ~sample.seen().any(axis=0)

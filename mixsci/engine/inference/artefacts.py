@@ -13,7 +13,7 @@ from scipy.special import gammainc
 
 from mixsci.engine.em.fit import fit as fit_to
 from mixsci.engine.em.result import Fit
-from mixsci.engine.em.splitting import can_be_split
+from mixsci.engine.em.splitting import can_be_split, moments_of_both
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.execution import Workers
 from mixsci.engine.inference.clarity import Clarity
@@ -308,14 +308,9 @@ def artefacts(case: Case) -> tuple[Finding, ...]:
 
 def merged(mixture: Mixture, i: int, j: int) -> Mixture:
     """The mixture with components i and j as one, in the place of i: weights added, moments kept."""
-    share = mixture.pooled_weights[[i, j]]
-    share = share / share.sum() if share.sum() > 0 else np.array([0.5, 0.5])
-    centre = share @ mixture.means[[i, j]]
-    apart = mixture.means[[i, j]] - centre
     weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances.copy()
     weights[..., i] += weights[..., j]
-    means[i] = centre
-    covariances[i] = np.einsum("k,kab->ab", share, covariances[[i, j]] + apart[:, :, None] * apart[:, None, :])
+    means[i], covariances[i] = moments_of_both(mixture, i, j)
     return replace(
         mixture,
         weights=np.delete(weights, j, axis=-1),

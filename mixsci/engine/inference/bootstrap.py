@@ -23,11 +23,11 @@ from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.inference.matching import match
 from mixsci.engine.inference.numbers import parts_of
 from mixsci.engine.inference.redrawing import redraw
-from mixsci.engine.inference.uncertainty import refuse_other_rows
+from mixsci.engine.inference.uncertainty import refuse_other_rows, value_of
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.observations import Observations, as_observations
-from mixsci.engine.tables import as_generator, as_number, as_numbers, is_whole
+from mixsci.engine.tables import as_chance, as_generator, is_whole
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -44,18 +44,14 @@ def _drawn(fit: Fit, obs: Observations, rng: np.random.Generator) -> Observation
 
 def _reweighted(_: Fit, obs: Observations, rng: np.random.Generator) -> Observations:
     """A row of weight 2 is the row twice: the sum of two exponential weights."""
-    own = _weights(obs)
+    own = obs.each_weight
     drawn = rng.standard_gamma(own)
     return obs.weighted(drawn * (own.sum() / drawn.sum()))
 
 
 def _resampled(_: Fit, obs: Observations, rng: np.random.Generator) -> Observations:
     times = np.bincount(rng.integers(len(obs), size=len(obs)), minlength=len(obs))
-    return obs.weighted(_weights(obs) * times)
-
-
-def _weights(obs: Observations) -> Array:
-    return np.ones(len(obs)) if obs.row_weights is None else np.asarray(obs.row_weights)
+    return obs.weighted(obs.each_weight * times)
 
 
 #: Kind -> the rows of a replicate.
@@ -152,11 +148,11 @@ class Bootstrap:
 
     def draws(self, function: Callable[[Mixture], Any]) -> Array:
         """(b, ...) values of a function of each refitted mixture."""
-        return np.array([_value(function, each) for each in self.mixtures])
+        return np.array([value_of(function, each) for each in self.mixtures])
 
     def of(self, function: Callable[[Mixture], Any]) -> tuple[Array, Array]:
         """Value and standard error of a function of the mixture."""
-        return _value(function, self.mixture), self.draws(function).std(axis=0, ddof=1)
+        return value_of(function, self.mixture), self.draws(function).std(axis=0, ddof=1)
 
     def interval(
         self, function: Callable[[Mixture], Any], level: float = 0.95, kind: IntervalKind = "percentile"
@@ -172,9 +168,7 @@ class Bootstrap:
         Raises:
             DataError: a level that so few replicates cannot tell, or an unknown kind.
         """
-        level = as_number(level, "level")
-        if not 0.0 < level < 1.0:
-            raise DataError(f"level must lie between 0 and 1; got {level}")
+        level = as_chance(level, "level")
         if kind not in INTERVALS:
             raise DataError(f"kind must be one of {', '.join(map(repr, INTERVALS))}; got {kind!r}")
         needed = int(np.ceil(2.0 / (1.0 - level) - 1e-9))
@@ -182,7 +176,7 @@ class Bootstrap:
             raise DataError(
                 f"an interval of level {level:g} needs {needed} replicates or more; got {len(self.mixtures)}: raise n"
             )
-        return INTERVALS[kind](self.draws(function), _value(function, self.mixture), level)
+        return INTERVALS[kind](self.draws(function), value_of(function, self.mixture), level)
 
 
 def bootstrap(
@@ -309,7 +303,3 @@ def _remarks(result: Bootstrap, n: int) -> list[str]:
 
 def _parts_in_variables(mixture: Mixture) -> dict[str, Array]:
     return {"weights": mixture.weights, "means": mixture.component_means()}
-
-
-def _value(function: Callable[[Mixture], Any], mixture: Mixture) -> Array:
-    return np.array(as_numbers(function(mixture), "what the function gives").values, dtype=float)

@@ -57,8 +57,7 @@ def clarity(mixture: Mixture, obs: Any, workers: Workers) -> Clarity:
 
 def _of_block(mixture: Mixture, block: Observations) -> Clarity:
     r = mixture.shares(block, workers=1).responsibilities
-    weights = np.ones(len(block)) if block.row_weights is None else np.asarray(block.row_weights, dtype=float)
-    weights = np.where(block.seen().any(axis=1), weights, 0.0)
+    weights = block.seen_weight
     weighted = weights[:, None] * r
     label, odds = _labels(r, mixture)
     mine = (label[:, None] == np.arange(mixture.n_components)) * weights[:, None]

@@ -19,10 +19,11 @@ from mixsci.engine.em.steps import expect
 from mixsci.engine.inference.climbing import climb_from
 from mixsci.engine.inference.intrinsic import IntrinsicVariance
 from mixsci.engine.inference.measuring import Measured, measured, residual, typical_variance
+from mixsci.engine.inference.redrawing import most_extreme, replicates
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.observations import Observations
-from mixsci.engine.tables import as_generator, as_number, is_whole
+from mixsci.engine.tables import as_chance, as_generator, is_whole
 from mixsci.errors import ConvergenceWarning, DataError
 
 Array = np.ndarray
@@ -177,8 +178,7 @@ def _check_settings(n_components: int, spread: str, n_boot: int, level: float, c
         if not is_whole(number):
             raise DataError(f"{name} must be a whole number, 1 or more; got {number!r}")
     for name, value in (("level", level), ("confidence", confidence)):
-        if not 0.0 < as_number(value, name) < 1.0:
-            raise DataError(f"{name} must lie between 0 and 1; got {value}")
+        as_chance(value, name)
     if level * (n_boot + 1) < 1.0:
         raise DataError(
             f"n_boot must be at least 1 / level - 1 = {np.ceil(1.0 / level) - 1:.0f}, or no p-value can reach the "
@@ -282,8 +282,5 @@ def _drawn(
     question: _Question, answer: _Answer, rows: Measured, n_boot: int, level: float | None, rng: np.random.Generator
 ) -> Array:
     """Statistics of rows drawn from the discrete fit; with a level, only until so many are as large that it is lost."""
-    most = n_boot if level is None else int(level * (n_boot + 1))
-    found: list[float] = []
-    while len(found) < n_boot and (level is None or sum(each >= answer.statistic for each in found) < most):
-        found.append(question.again(rows.again(answer.discrete.mixture, rng), answer.begin))
-    return np.array(found)
+    again = (question.again(rows.again(answer.discrete.mixture, rng), answer.begin) for _ in range(n_boot))
+    return replicates(again, answer.statistic, None if level is None else most_extreme(n_boot, level))

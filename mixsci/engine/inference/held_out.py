@@ -30,7 +30,7 @@ def rows_left_out(obs: Observations, folds: int, rng: np.random.Generator) -> It
     """Each of `folds` parts of the rows foretold by the fit of the others (Smyth 2000): nats per row."""
     if len(obs) < folds:
         raise DataError(f"there must be a row for every fold; got {len(obs)} rows and {folds} folds")
-    fold, weights = rng.permutation(len(obs)) % folds, _weights(obs)
+    fold, weights = rng.permutation(len(obs)) % folds, obs.seen_weight
     for number in range(folds):
         out = np.flatnonzero(fold == number)
         size = float(weights[out].sum())
@@ -43,15 +43,22 @@ def values_left_out(obs: Observations, folds: int, rng: np.random.Generator) -> 
 
     With gaps, errors and projections as they are: log p(row) - log p(what is left of it).
     """
-    seen, weights = obs.seen(), _weights(obs)
+    weights = obs.seen_weight
     for _ in range(folds):
-        hidden = seen & (rng.random(seen.shape) < _HIDDEN)
-        # The last values of a column stay: without two there is nothing to fit.
-        hidden[:, (seen & ~hidden).sum(axis=0) < 2] = False
-        rest = obs.valued(np.where(hidden, np.nan, obs.x))
+        hidden, rest = hide(obs, obs.seen() & (rng.random(obs.x.shape) < _HIDDEN))
         size = float(weights @ hidden.sum(axis=1))
         if size > 0:
             yield Part(rest, _of_values(obs, rest, weights), size)
+
+
+def hide(obs: Observations, wanted: Array) -> tuple[Array, Observations]:
+    """Which values (n, m) are hidden of those wanted, and the rows without them.
+
+    The last values of a column stay: without two there is nothing to fit.
+    """
+    hidden = wanted.copy()
+    hidden[:, (obs.seen() & ~hidden).sum(axis=0) < 2] = False
+    return hidden, obs.valued(np.where(hidden, np.nan, obs.x))
 
 
 #: Criterion -> how rows are parted for it.
@@ -80,12 +87,6 @@ def foretold(refit: Refit, obs: Any, criterion: str, folds: int, seed: int) -> t
     if not found:
         raise DataError("there must be a value that can be hidden; every column has too few: choose by bic")
     return found
-
-
-def _weights(obs: Observations) -> Array:
-    """(n,) weights of the rows; none of those in which nothing is observed."""
-    weights = np.ones(len(obs)) if obs.row_weights is None else obs.row_weights
-    return np.where(obs.seen().any(axis=1), weights, 0.0)
 
 
 def _of_rows(out: Observations, weights: Array) -> Callable[[Fit], float]:

@@ -91,7 +91,7 @@ class _ScoresOfRun:
             yield block.take(slice(start, start + size))
 
     def _of_part(self, block: Observations) -> Array:
-        weights = np.ones(len(block)) if block.row_weights is None else block.row_weights
+        weights = block.each_weight
         weights = np.where(block.seen().any(axis=1), weights, 0.0)
         rooted = self._scores(block) * np.sqrt(weights)[:, None]
         return np.asarray(rooted.T @ rooted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,11 +14,11 @@ from mixsci.engine.em.nested import fit_with_more
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.watching import counted
 from mixsci.engine.execution import Workers, map_blocks
-from mixsci.engine.inference.redrawing import redraw
+from mixsci.engine.inference.redrawing import most_extreme, redraw, replicates
 from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import Observations, as_observations
-from mixsci.engine.tables import as_generator, as_number, is_whole
+from mixsci.engine.tables import as_chance, as_generator, is_whole
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -87,11 +86,9 @@ def likelihood_ratio_test(
         >>> mx.likelihood_ratio_test(x, 1, 2, n_boot=19, rng=0).p_value
         0.05
     """
-    obs, rng, level = _in_memory(obs), as_generator(rng), as_number(level, "level")
+    obs, rng, level = _in_memory(obs), as_generator(rng), as_chance(level, "level")
     if not is_whole(n_boot):
         raise DataError(f"n_boot must be a whole number, 1 or more; got {n_boot!r}")
-    if not 0.0 < level < 1.0:
-        raise DataError(f"level must lie between 0 and 1; got {level:g}")
     pair = Pair(_model(null, "null"), _model(alternative, "alternative"), starts, {"tol": tol, "max_iter": max_iter})
     with warnings.catch_warnings():
         # Replicates may hold a component that dies or collapses: what counts is their likelihood.
@@ -103,7 +100,7 @@ def likelihood_ratio_test(
             )
         statistic = ratio(small, large)
         again = map_blocks(partial(pair.again, small, obs), rng.spawn(int(n_boot)), workers, columns=obs.width)
-        most = _most_extreme(int(n_boot), level) if early_stop else None
+        most = most_extreme(int(n_boot), level) if early_stop else None
         drawn = replicates(counted(again, "replicates", int(n_boot), show=progress), statistic, most)
     extreme, stopped = int((drawn >= statistic).sum()), len(drawn) < n_boot
     p = extreme / len(drawn) if stopped else (1 + extreme) / (1 + len(drawn))
@@ -144,22 +141,6 @@ class Pair:
 def ratio(small: Fit, large: Fit) -> float:
     """Twice the gain in log-likelihood: the larger model holds the smaller, so that it cannot be negative."""
     return max(2.0 * (large.log_likelihood - small.log_likelihood), 0.0)
-
-
-def replicates(drawn: Iterator[float], statistic: float, most: int | None) -> Array:
-    """(b,) statistics of replicates, of which at most so many are as extreme as the rows' own; None = all."""
-    kept, extreme = [], 0
-    for value in drawn:
-        kept.append(value)
-        extreme += value >= statistic
-        if most is not None and extreme == most:
-            break
-    return np.array(kept)
-
-
-def _most_extreme(n_boot: int, level: float) -> int:
-    """As many replicates as extreme as the rows' own, and p is above the level whatever the others are."""
-    return int(np.floor(level * (1 + n_boot) + 1e-9))
 
 
 def _model(model: Any, what: str) -> Any:

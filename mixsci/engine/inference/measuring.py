@@ -126,7 +126,7 @@ def typical_variance(obs: Observations) -> Array:
 
 def residual(mixture: Mixture, obs: Observations) -> Array:
     """(D,) mean squared distance of values from the components they belong to, in units of their error's variance."""
-    weights = np.ones(len(obs)) if obs.row_weights is None else obs.row_weights
+    weights = obs.each_weight
     shares = weights[:, None] * mixture.responsibilities(obs)
     seen = obs.seen()
     variances = np.where(seen, _variances(obs), 1.0)

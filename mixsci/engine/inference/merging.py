@@ -114,7 +114,7 @@ def _sums(mixture: Mixture, obs: Any, workers: Workers, clusters: Clusters | Non
     def of_block(block: Any) -> tuple[Array, Array, float]:
         shares = mixture.shares(block, workers=1).responsibilities
         shares = shares if clusters is None else joined(shares, clusters)
-        weights = np.ones(len(block)) if block.row_weights is None else block.row_weights
+        weights = block.each_weight
         alone = weights @ xlogy(shares, shares)
         # One row of pairs at a time: all at once would take (n, c, c) numbers.
         pairs = (shares[:, k : k + 1] + shares for k in range(shares.shape[1]))

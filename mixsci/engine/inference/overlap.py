@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri
-from scipy.stats.qmc import Sobol
+from scipy.special import ndtr
 
 from mixsci.engine.circular_mixture import refuse_angles
 from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.hard_mixture import HardMixture
+from mixsci.engine.inference.points import even_points
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import overall_variances
 from mixsci.errors import DataError
@@ -62,7 +62,8 @@ def _pairwise(mixture: Mixture) -> Array:
     k, d = mixture.means.shape
     least = np.diag(_LEAST_SPREAD * overall_variances(mixture))
     roots = np.linalg.cholesky(mixture.covariances + least)
-    points = _normal_points(d - 1)
+    # One point without coordinates where a single direction is all there is.
+    points = even_points(_POINTS, d - 1) if d > 1 else np.empty((1, 0))
     with np.errstate(divide="ignore"):
         log_weights = np.log(mixture.pooled_weights)
     out = np.zeros((k, k))
@@ -105,11 +106,3 @@ def _below(stretch: float, step: float, c: Array) -> Array:
         ends = np.sort([q / a, e / q], axis=0) if a else np.sort([np.copysign(np.inf, q), e / q], axis=0)
     between = np.where(inner > 0, ndtr(ends[1]) - ndtr(ends[0]), 0.0)
     return between if a >= 0 else 1.0 - between
-
-
-def _normal_points(dims: int) -> Array:
-    """(s, dims) points that fill a standard normal evenly; one point without coordinates where there are none."""
-    if not dims:
-        return np.empty((1, 0))
-    # The first point of the sequence is the corner 0: all are moved to the middles of their cells.
-    return np.asarray(ndtri(Sobol(dims, scramble=False).random(_POINTS) + 0.5 / _POINTS))

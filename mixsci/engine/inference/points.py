@@ -1,4 +1,4 @@
-"""Points that stand for the rows of a mixture: a grid with weights in one dimension, draws in more."""
+"""Points that stand for what is integrated over: a grid with weights in one dimension, draws or even points in more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.special import ndtri
+from scipy.stats.qmc import Sobol
 
 from mixsci.engine.inference.redrawing import redraw
 from mixsci.engine.mixture import Mixture
@@ -58,6 +60,12 @@ def grid_of(mixture: Mixture) -> Points:
     weights = (half * share).ravel() * np.exp(mixture.log_density(x))
     some = weights > _LEAST
     return Points(Observations(x[some]), weights[some] / weights[some].sum(), exact=True)
+
+
+def even_points(n: int, dims: int) -> Array:
+    """(n, dims) points that fill a standard normal evenly, always the same; n a power of 2."""
+    # The first point of the sequence is the corner 0: all are moved to the middles of their cells.
+    return np.asarray(ndtri(Sobol(dims, scramble=False).random(n) + 0.5 / n))
 
 
 def draws_of(mixture: Mixture, like: Observations, n: int, rng: np.random.Generator) -> Points:

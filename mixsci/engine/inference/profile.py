@@ -18,7 +18,7 @@ from mixsci.engine.inference.numbers import Coordinates, coordinates, moved, slo
 from mixsci.engine.inference.uncertainty import StandardErrors, standard_errors
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.statistics import Stats
-from mixsci.engine.tables import as_number
+from mixsci.engine.tables import as_chance
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -69,9 +69,7 @@ def profile_interval(
         >>> round(low, 2), round(high, 2)
         (1.65, 3.98)
     """
-    level = as_number(level, "level")
-    if not 0.0 < level < 1.0:
-        raise DataError(f"level must lie between 0 and 1; got {level}")
+    level = as_chance(level, "level")
     with warnings.catch_warnings():
         # What the rows do not tell is refused below, if it is this number.
         warnings.simplefilter("ignore")

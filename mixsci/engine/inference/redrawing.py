@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -32,3 +33,22 @@ def latent_points(mixture: Any, like: Observations, rng: np.random.Generator) ->
         here = np.flatnonzero(like.groups == code)
         points[here] = mixture.sample(len(here), rng=rng, group=label)[0]
     return points
+
+
+def replicates(drawn: Iterable[float], statistic: float, most: int | None) -> Array:
+    """(b,) statistics of rows drawn anew, of which at most so many are as extreme as the rows' own; None = all."""
+    kept, extreme = [], 0
+    for value in drawn:
+        kept.append(value)
+        extreme += value >= statistic
+        if most is not None and extreme >= most:
+            break
+    return np.array(kept)
+
+
+def most_extreme(n_boot: int, level: float) -> int:
+    """As many replicates as extreme as the rows' own, and p is above the level whatever the others are.
+
+    One is enough where so few replicates cannot bring p down to the level at all.
+    """
+    return max(int(np.floor(level * (1 + n_boot) + 1e-9)), 1)

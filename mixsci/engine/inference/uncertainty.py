@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats.qmc import Sobol
 
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.steps import expect
@@ -17,13 +16,14 @@ from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.inference.information import refuse_singular
 from mixsci.engine.inference.knowledge import Problem, Solved, solve
 from mixsci.engine.inference.numbers import Layout, moved, parts_of
+from mixsci.engine.inference.points import even_points
 from mixsci.engine.inference.yardstick import LARGEST_SHARE, Directions
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import as_observations
-from mixsci.engine.tables import as_number, as_numbers
+from mixsci.engine.tables import as_chance, as_numbers
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -110,9 +110,7 @@ class StandardErrors:
             function: mixture -> number or array.
             level: chance to hold the true value, in (0, 1).
         """
-        level = as_number(level, "level")
-        if not 0.0 < level < 1.0:
-            raise DataError(f"level must lie between 0 and 1; got {level}")
+        level = as_chance(level, "level")
         value, error = self.of(function)
         width = float(ndtri(0.5 + level / 2)) * error
         return value - width, value + width
@@ -134,20 +132,18 @@ class StandardErrors:
         """
         if not len(self.free):
             return [self.mixture]
-        # The first point of the sequence is the corner 0: all are moved to the middles of their cells.
-        points = Sobol(len(self.free), scramble=False).random(n) + 0.5 / n
         # A triangular root, so that draws do not hang on how the free directions happen to be turned.
         triangle: Array = np.linalg.qr(self.free.theta, mode="r")  # type: ignore[assignment]
         root = triangle * np.where(np.diagonal(triangle) < 0, -1.0, 1.0)[:, None]
         here = self.model.pack(self.mixture)
-        return [self.model.unpack(here + step, self.mixture) for step in ndtri(points) @ root]
+        return [self.model.unpack(here + step, self.mixture) for step in even_points(n, len(self.free)) @ root]
 
     def _linear(self, function: Callable[[Mixture], Any]) -> tuple[Array, Array, Array]:
         """Value, its changes (q, ...) by one standard error along each free direction, and where it is lost."""
-        value = _value(function, self.mixture)
+        value = value_of(function, self.mixture)
         changes = np.zeros((len(self.free), *value.shape))
         for j, step in enumerate(self.steps):
-            ahead, back = (_value(function, self._at(self.free.numbers[j], sign * step)) for sign in (1.0, -1.0))
+            ahead, back = (value_of(function, self._at(self.free.numbers[j], sign * step)) for sign in (1.0, -1.0))
             changes[j] = (ahead - back) / (2.0 * step)
         error = np.sqrt((changes**2).sum(axis=0))
         lost = np.zeros(value.shape, dtype=bool)
@@ -159,7 +155,7 @@ class StandardErrors:
         """By how much a lost direction changes a function; NaN where it leads out of what the function can take."""
         try:
             with np.errstate(all="ignore"):
-                return np.asarray((_value(function, self._at(numbers, _INWARDS)) - value) / _INWARDS)
+                return np.asarray((value_of(function, self._at(numbers, _INWARDS)) - value) / _INWARDS)
         except (DataError, np.linalg.LinAlgError):
             return np.full(value.shape, np.nan)
 
@@ -276,5 +272,6 @@ def _is_lost(change: Array, error: Array, value: Array) -> Array:
     return ~(np.abs(change) <= _LEAST_MOVE * error + _ROUNDING * np.abs(value))
 
 
-def _value(function: Callable[[Mixture], Any], mixture: Mixture) -> Array:
+def value_of(function: Callable[[Mixture], Any], mixture: Mixture) -> Array:
+    """What a function gives of a mixture, as numbers."""
     return np.array(as_numbers(function(mixture), "what the function gives").values, dtype=float)
