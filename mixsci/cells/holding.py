@@ -78,7 +78,7 @@ def held_out(
     Example:
         >>> from mixsci import cells
         >>> adata = cells.simulate_cells(400, 8, 3, missing=0.2, rng=1)
-        >>> cells.tl.mixture(adata, 3, rng=1)
+        >>> cells.tl.mixture(adata, 3, covariance="tied", rng=1)
         >>> cells.tl.held_out(adata, rng=1)
         >>> found = adata.uns["mixture_held_out"]
         >>> bool(found["r2"] > 0.3), bool(0.85 < found["coverage_90"] < 0.95)

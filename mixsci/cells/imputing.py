@@ -56,7 +56,7 @@ def impute(
         >>> import numpy as np
         >>> from mixsci import cells
         >>> adata = cells.simulate_cells(300, 8, 3, missing=0.3, rng=1)
-        >>> cells.tl.mixture(adata, 3, rng=1)
+        >>> cells.tl.mixture(adata, 3, covariance="tied", rng=1)
         >>> cells.tl.impute(adata)
         >>> bool(np.isnan(adata.X).any()), bool(np.isnan(adata.layers["mixture_imputed"]).any())
         (True, False)

@@ -54,7 +54,7 @@ def map_cells(
         >>> from mixsci import cells
         >>> adata = cells.simulate_cells(400, 8, 3, missing=0.2, rng=1)
         >>> known, new = adata[:300].copy(), adata[300:, :5].copy()
-        >>> cells.tl.mixture(known, 3, rng=1)
+        >>> cells.tl.mixture(known, 3, covariance="tied", rng=1)
         >>> cells.tl.map(known, new)
         >>> cells.agreement(new.obs["mixture"], new.obs["cell_type"]) > 0.8
         True

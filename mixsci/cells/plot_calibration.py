@@ -59,7 +59,7 @@ def calibration(
     Example:
         >>> from mixsci import cells
         >>> adata = cells.simulate_cells(300, 6, 2, rng=1)
-        >>> cells.tl.mixture(adata, 2, rng=1)
+        >>> cells.tl.mixture(adata, 2, covariance="tied", rng=1)
         >>> cells.tl.held_out(adata, rng=1)
         >>> sorted(cells.pl.calibration(adata))
         ['quantiles', 'values']

@@ -69,7 +69,7 @@ def entropy(
     Example:
         >>> from mixsci import cells
         >>> adata = cells.simulate_cells(200, 4, 2, rng=1)
-        >>> cells.tl.mixture(adata, 2, rng=1)
+        >>> cells.tl.mixture(adata, 2, covariance="tied", rng=1)
         >>> cells.pl.entropy(adata).get_xlabel()
         'entropy: 0 = certain, 1 = anything goes'
     """
@@ -114,7 +114,7 @@ def proba(
     Example:
         >>> from mixsci import cells
         >>> adata = cells.simulate_cells(200, 4, 2, rng=1)
-        >>> cells.tl.mixture(adata, 2, rng=1)
+        >>> cells.tl.mixture(adata, 2, covariance="tied", rng=1)
         >>> cells.pl.proba(adata).get_ylabel()
         'mixture'
     """

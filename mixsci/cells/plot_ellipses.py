@@ -68,7 +68,7 @@ def ellipses(
     Example:
         >>> from mixsci import cells
         >>> adata = cells.simulate_cells(200, 4, 2, rng=1)
-        >>> cells.tl.mixture(adata, 2, rng=1)
+        >>> cells.tl.mixture(adata, 2, covariance="tied", rng=1)
         >>> cells.pl.ellipses(adata, "marker_0", "marker_1").get_xlabel()
         'marker_0'
     """

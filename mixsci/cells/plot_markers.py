@@ -68,7 +68,7 @@ def markers(
     Example:
         >>> from mixsci import cells
         >>> adata = cells.simulate_cells(200, 12, 3, rng=1)
-        >>> cells.tl.mixture(adata, 3, rng=1)
+        >>> cells.tl.mixture(adata, 3, covariance="tied", rng=1)
         >>> cells.tl.rank_markers(adata)
         >>> cells.pl.markers(adata, n_vars=2).get_ylabel()
         'mixture'

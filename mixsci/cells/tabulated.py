@@ -26,7 +26,7 @@ def clusters_table(adata: AnnData, key: str = "mixture") -> pd.DataFrame:
         >>> from mixsci import cells
         >>> from mixsci.cells.tabulated import clusters_table
         >>> adata = cells.simulate_cells(200, 6, 2, rng=1)
-        >>> cells.tl.mixture(adata, 2, rng=1)
+        >>> cells.tl.mixture(adata, 2, covariance="tied", rng=1)
         >>> clusters_table(adata).columns.tolist()
         ['weight', 'n_cells', 'mean_prob', 'mean_entropy']
     """

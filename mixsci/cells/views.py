@@ -46,7 +46,7 @@ def view(adata: AnnData, key: str = "mixture", *, most: int = 5000) -> tuple[Arr
         >>> from mixsci import cells
         >>> from mixsci.cells.views import view
         >>> adata = cells.simulate_cells(200, 6, 3, missing=0.2, rng=1)
-        >>> cells.tl.mixture(adata, 3, rng=1)
+        >>> cells.tl.mixture(adata, 3, covariance="tied", rng=1)
         >>> view(adata)[1].shape
         (200, 2)
     """

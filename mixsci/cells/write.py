@@ -51,7 +51,7 @@ def write_report(
         >>> from tempfile import TemporaryDirectory
         >>> from mixsci import cells
         >>> adata = cells.simulate_cells(100, 5, 2, rng=1)
-        >>> cells.tl.mixture(adata, 2, rng=1)
+        >>> cells.tl.mixture(adata, 2, covariance="tied", rng=1)
         >>> with TemporaryDirectory() as folder:
         ...     print(*(path.name for path in cells.write_report(adata, folder, pictures=False)))
         clusters.csv cells.csv means.csv choices.csv model.json
