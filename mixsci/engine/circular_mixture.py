@@ -126,7 +126,7 @@ class CircularMixture(Mixture):
         """What a block of rows is under the mixture."""
         self.refuse_others(block)
         halves = halved(block, self.angles, self.period)
-        whirl = circular.see(halves.angles, halves.errors, *self._radians)
+        whirl = circular.see(halves.angles, halves.errors, *self.radians)
         log_p, failures = np.zeros((len(block), self.n_components)), np.zeros(self.n_components, dtype=np.int64)
         if halves.ordinary is not None:
             for k, one in enumerate(self.alone):
@@ -140,8 +140,14 @@ class CircularMixture(Mixture):
         return View(halves.ordinary, whirl, density, r, block.seen_weight, failures, codes)
 
     @property
-    def _radians(self) -> tuple[Array, Array]:
+    def radians(self) -> tuple[Array, Array]:
+        """Mean directions (K, A), in radians, and concentrations (K, A)."""
         return self.directions * (TURN / self.period), self.concentrations
+
+    def beside(self, other: CircularMixture) -> Self:
+        """The mixture with directions that lie within half a period of another's, so that numbers can be compared."""
+        low = other.directions - self.period / 2.0
+        return self.evolve(directions=low + wrapped(self.directions - low, self.period))
 
     def _shared(self, log_p: Array, codes: Array | None, block: Observations) -> tuple[Array, Array]:
         """Log densities (n,) and responsibilities (n, K), those of a background left out."""
@@ -187,7 +193,7 @@ class CircularMixture(Mixture):
     def _filled(self, block: Observations) -> tuple[Array, Array]:
         found = self.view(block)
         mean, sd = np.zeros(block.x.shape), np.zeros(block.x.shape)
-        turn, kappa = self._radians
+        turn, kappa = self.radians
         total = found.responsibilities.sum(axis=1, keepdims=True)
         share = np.where(total > 0, found.responsibilities / np.where(total > 0, total, 1.0), self.pooled_weights)
         resultant = share @ ((1.0 - circular.lack(kappa)) * np.exp(1j * turn))
@@ -216,7 +222,7 @@ class CircularMixture(Mixture):
 
     def _angles_of(self, labels: Array, rng: np.random.Generator) -> Array:
         """(n, A) angles drawn from components (n,)."""
-        turn, kappa = self._radians
+        turn, kappa = self.radians
         return wrapped(rng.vonmises(turn[labels], kappa[labels]) * (self.period / TURN), self.period)
 
     # Other mixtures that follow from it, draws, a table

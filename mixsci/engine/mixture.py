@@ -319,8 +319,10 @@ class Mixture:
     def group_code(self, label: Hashable) -> int:
         """The number of a group in `group_labels`; refuses one that is none of them."""
         labels = self.group_labels or ()
+        if not labels:
+            raise DataError(f"this mixture is the same for all groups: leave group= out; got {label!r}")
         if label not in labels:
-            raise DataError(f"group must be one of {_few(labels) or 'none'}; got {label!r}")
+            raise DataError(f"group must be one of {_few(labels)}; got {label!r}")
         return labels.index(label)
 
     def of_group(self, label: Hashable) -> Mixture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import i0e, i1e
 
 import mixsci as mx
 from mixsci.engine.em.ordering import reordered
@@ -91,6 +92,39 @@ def test_mixtures_of_factors():
         _ = found.covariances
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_angles_have_the_errors_of_theory_wherever_the_circle_is_cut(kind):
+    """Mardia & Jupp (2000), section 5.3.1: variances 1 / (n kappa A) and 1 / (n (1 - A / kappa - A^2))."""
+    kappa, n = 4.0, 400
+    x = np.random.default_rng(0).vonmises(0.0, kappa, size=(n, 1)) % (2 * np.pi)
+    fit = mx.fit(mx.CircularModel(1, prior=None), x)
+    found = bootstrap(fit, x, 400, kind=kind, rng=1)
+    length = i1e(kappa) / i0e(kappa)
+    assert found.standard_errors["means"][0, 0] == pytest.approx(1 / np.sqrt(n * kappa * length), rel=0.15)
+    error = 1 / np.sqrt(n * (1 - length / kappa - length**2))
+    assert found.standard_errors["concentrations"][0, 0] == pytest.approx(error, rel=0.25)
+    low, high = found.interval(lambda mixture: mixture.directions[0, 0])
+    assert low < fit.mixture.directions[0, 0] < high < low + 0.2
+
+
+def test_angles_and_columns_with_gaps_errors_weights_and_groups():
+    rng = np.random.default_rng(3)
+    green = rng.random(300) < 0.4
+    x = np.column_stack([np.where(green, 120.0, 0.0) + 15.0 * rng.normal(size=300), 3.0 * green + rng.normal(size=300)])
+    noise = mx.noise.from_errors(np.column_stack([rng.uniform(2.0, 9.0, 300), rng.uniform(0.1, 0.4, 300)]))
+    x[rng.random(x.shape) < 0.1] = np.nan
+    obs = mx.Observations(x, noise, row_weights=rng.choice([1.0, 2.0], 300), groups=np.arange(300) % 2)
+    fit = mx.fit(mx.CircularModel(2, angles=[0], period=360), obs, rng=0)
+    for kind in KINDS:
+        found = bootstrap(fit, obs, 40, kind=kind, rng=0)
+        assert found.unclear == 0
+        assert set(found.standard_errors) == {"weights", "means", "covariances", "concentrations"}
+        assert (np.abs(found.means - fit.mixture.component_means())[..., 0] < 20.0).all()
+        sd = found.standard_errors["means"]
+        # About 15 degrees and 1 unit, over the root of the rows.
+        assert sd == pytest.approx(np.array([[15.0, 1.0], [15.0, 1.0]]) / np.sqrt([[150.0], [110.0]]), rel=0.6)
+
+
 def test_replicates_do_not_depend_on_threads():
     x = two_clusters(n=150)
     fit = mx.fit(mx.Model(2), x, rng=0)
@@ -117,6 +151,28 @@ def test_distances_are_those_of_an_integral():
     ]  # fmt: skip
     by_sum = [[-np.log(np.sum(np.sqrt(p * q)) * (x[1] - x[0])) for q in density[1]] for p in density[0]]
     np.testing.assert_allclose(bhattacharyya(one, other), by_sum, rtol=1e-6)
+
+
+def test_distances_of_components_with_angles_are_those_of_an_integral():
+    one = mx.CircularMixture([0.4, 0.6], directions=[[350.0], [90.0]], concentrations=[[0.0], [8.0]], period=360)
+    other = mx.CircularMixture([0.4, 0.6], directions=[[10.0], [270.0]], concentrations=[[300.0], [1.5]], period=360)
+    x = np.linspace(0.0, 360.0, 100_000, endpoint=False)[:, None]
+    alone = [[np.exp(mixture.evolve(weights=w).log_density(x)) for w in np.eye(2)] for mixture in (one, other)]
+    by_sum = [[-np.log(np.sum(np.sqrt(p * q)) * 0.0036) for q in alone[1]] for p in alone[0]]
+    np.testing.assert_allclose(bhattacharyya(one, other), by_sum, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(np.diagonal(bhattacharyya(other, other)), 0.0, atol=1e-12)
+
+
+def test_components_with_angles_are_found_again():
+    rng = np.random.default_rng(5)
+    directions, order = rng.uniform(0.0, 360.0, (4, 1)), np.array([2, 0, 3, 1])
+    plain = random_mixture(rng)
+    mixture = mx.CircularMixture(
+        plain.weights, plain.means, plain.covariances, directions=directions, concentrations=np.full((4, 1), 9.0),
+        angles=[1], period=360,
+    )  # fmt: skip
+    found = match(mixture, reordered(mixture, order))
+    np.testing.assert_array_equal(order[found.order], np.arange(4))
 
 
 def test_labels_are_found_again():

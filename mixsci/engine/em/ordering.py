@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mixsci.engine.circular_mixture import CircularMixture
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture
 
@@ -15,7 +16,7 @@ Kind = TypeVar("Kind", bound=Mixture)
 
 def gives_order(model: Any, mixture: Any) -> bool:
     """Whether a ladder, a law, fixed means or something held gives the components an order of their own."""
-    if isinstance(mixture, FactorMixture):
+    if isinstance(mixture, FactorMixture | CircularMixture):
         return False
     return mixture.theta is not None or model.weights.linked or not model.means.free or model.ordered
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from mixsci.engine.circular_mixture import refuse_angles
+from mixsci.engine.circular_mixture import CircularMixture
 from mixsci.engine.em.fit import fit as fit_to
 from mixsci.engine.em.ordering import gives_order, reordered
 from mixsci.engine.em.result import Fit
@@ -125,7 +125,7 @@ class Bootstrap:
 
     @cached_property
     def means(self) -> Array:
-        """(b, K, D) means of the refits, in the variables."""
+        """(b, K, D) means of the refits, in the variables; angles within half a period of the fit's."""
         return np.array([each.component_means() for each in self.mixtures])
 
     @cached_property
@@ -141,9 +141,8 @@ class Bootstrap:
 
     @cached_property
     def standard_errors(self) -> dict[str, Array]:
-        """Standard deviation over the refits of weights, means, covariances and whatever else the mixture has."""
-        parts = _parts_in_variables if isinstance(self.mixture, FactorMixture) else parts_of
-        found = [parts(each) for each in self.mixtures]
+        """Standard deviation over the refits of weights, means (K, D), covariances and what else there is."""
+        found = [_numbers(each) for each in self.mixtures]
         return {name: np.std([each[name] for each in found], axis=0, ddof=1) for name in found[0]}
 
     def draws(self, function: Callable[[Mixture], Any]) -> Array:
@@ -186,7 +185,8 @@ def bootstrap(
     """Fit again n times, each time from the fit, and see how far the numbers go.
 
     Components of a refit get the labels of those of the fit that they lie nearest to, by their Bhattacharyya distances,
-    unless a law, a ladder or something held gives them an order.
+    unless a law, a ladder or something held gives them an order. Directions of angles are given within half a period of
+    those of the fit: they do not jump where the circle is cut.
 
     Args:
         fit: a fit of the rows.
@@ -215,7 +215,6 @@ def bootstrap(
     if not isinstance(fit, Fit):
         raise DataError(f"fit must be what mixsci.fit returns; got {type(fit).__name__}")
     refuse_search(fit.model, "a bootstrap goes")
-    refuse_angles(fit.mixture, "a bootstrap is that")
     if kind not in KINDS:
         raise DataError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
     if not is_whole(n) or n < 2:
@@ -259,10 +258,18 @@ def _again(
         return _Refit(None, "NO_FIT")
     if found.outcome in _LOST:
         return _Refit(None, found.outcome.name)
-    if gives_order(fit.model, fit.mixture):
-        return _Refit(found.mixture, found.outcome.name)
-    matched = match(fit.mixture, found.mixture)
-    return _Refit(reordered(found.mixture, matched.order), found.outcome.name, matched.clear)
+    mixture, clear = found.mixture, True
+    if not gives_order(fit.model, fit.mixture):
+        matched = match(fit.mixture, mixture)
+        mixture, clear = reordered(mixture, matched.order), matched.clear
+    return _Refit(_beside(mixture, fit.mixture), found.outcome.name, clear)
+
+
+def _beside(mixture: Mixture, other: Mixture) -> Mixture:
+    """The mixture; directions of angles do not jump by a turn from refit to refit."""
+    if isinstance(mixture, CircularMixture) and isinstance(other, CircularMixture):
+        return mixture.beside(other)
+    return mixture
 
 
 def _gathered(fit: Fit, found: list[_Refit], kind: str) -> Bootstrap:
@@ -301,5 +308,9 @@ def _remarks(result: Bootstrap, n: int) -> list[str]:
     return said
 
 
-def _parts_in_variables(mixture: Mixture) -> dict[str, Array]:
-    return {"weights": mixture.weights, "means": mixture.component_means()}
+def _numbers(mixture: Mixture) -> dict[str, Array]:
+    """What a mixture has that keeps its meaning from refit to refit."""
+    if isinstance(mixture, FactorMixture):
+        return {"weights": mixture.weights, "means": mixture.component_means()}
+    parts = parts_of(mixture) | {"means": mixture.component_means()}
+    return parts | {"concentrations": mixture.concentrations} if isinstance(mixture, CircularMixture) else parts

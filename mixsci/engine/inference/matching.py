@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from mixsci.engine.circular_mixture import CircularMixture
 from mixsci.engine.factor_mixture import FactorMixture
+from mixsci.engine.kernels import circular
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import overall_variances
 
@@ -49,10 +51,17 @@ def _is_clear(apart: Array) -> bool:
 def bhattacharyya(one: Mixture, other: Mixture) -> Array:
     """(K, L) Bhattacharyya distances of components: -log of the integral of sqrt(p q), of Gaussians.
 
-    Mixtures of factors are compared by means and variances in their variables.
+    Mixtures of factors are compared by means and variances in their variables; of components with angles the distances
+    of their angles, von Mises, and of the other columns add up.
     """
     if isinstance(one, FactorMixture):
         return _apart_by_variable(one, other)
+    if isinstance(one, CircularMixture) and isinstance(other, CircularMixture):
+        return _apart_as_gaussians(one, other) + circular.distances(*one.radians, *other.radians)
+    return _apart_as_gaussians(one, other)
+
+
+def _apart_as_gaussians(one: Mixture, other: Mixture) -> Array:
     least = np.diag(_LEAST_SPREAD * overall_variances(one))
     spread, its_spread = one.covariances + least, other.covariances + least
     root = np.linalg.cholesky((spread[:, None] + its_spread) / 2)

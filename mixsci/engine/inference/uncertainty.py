@@ -209,8 +209,7 @@ def _chosen(fit: Any, obs: Any, method: str) -> str:
         raise DataError(f"fit must be what mixsci.fit returns; got {type(fit).__name__}")
     if not isinstance(fit.model, Model):
         raise DataError(
-            f"standard errors are those of a mixsci.Model; got a {type(fit.model).__name__}: fit rows drawn with "
-            "replacement instead"
+            f"standard errors are those of a mixsci.Model; got a {type(fit.model).__name__}: ask mixsci.bootstrap"
         )
     refuse_search(fit.model, "standard errors go")
     if fit.model.assignment != "soft":

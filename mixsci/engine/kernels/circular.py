@@ -88,6 +88,30 @@ def concentration(missing: Array, most: float = LARGEST) -> Array:
     return kappa
 
 
+def distances(directions: Array, concentrations: Array, others: Array, their_concentrations: Array) -> Array:
+    """(K, L) Bhattacharyya distances of components, -log of the integral of sqrt(p q), summed over angles.
+
+    Args:
+        directions, concentrations: (K, A) radians and kappa. others, their_concentrations: (L, A) of other components.
+    """
+    kappa, other = concentrations[:, None] / 2.0, their_concentrations / 2.0
+    chord = 2.0 * np.sin((directions[:, None] - others) / 2.0) ** 2
+    less, length = _resultant(kappa, other, chord)
+    logs = log_normaliser(concentrations)[:, None] + log_normaliser(their_concentrations)
+    return (logs / 2.0 - log_normaliser(length) - less).sum(axis=-1)
+
+
+def _resultant(kappa: Array, other: Array, chord: Array) -> tuple[Array, Array]:
+    """The length of the sum of two vectors, less the sum of both lengths; and the length itself.
+
+    Args:
+        kappa, other: lengths of the two. chord: 1 - cos of the angle between them.
+    """
+    whole = kappa + other
+    length = np.sqrt(np.maximum(whole**2 - 2.0 * kappa * other * chord, 0.0))
+    return -2.0 * kappa * other * chord / np.where(whole > 0, length + whole, 1.0), length
+
+
 def see(angles: Array, errors: Array | None, directions: Array, concentrations: Array) -> Seen:
     """What rows say of their angles under each component.
 
@@ -116,11 +140,8 @@ def see(angles: Array, errors: Array | None, directions: Array, concentrations: 
 def _blurred(chord: Array, sine: Array, errors: Array, kappa: Array) -> tuple[Array, Array, Array]:
     """Log density less log(1 / 2 pi), and expected sine and versine of the true angle, where angles have errors."""
     sharp = concentration(-np.expm1(-(errors**2) / 2.0), _SHARPEST)
-    whole = kappa + sharp
-    # The resultant of kappa at the direction and `sharp` at the angle measured, less the sum of both.
-    squared = np.maximum(whole**2 - 2.0 * kappa * sharp * chord, 0.0)
-    length = np.sqrt(squared)
-    less = -2.0 * kappa * sharp * chord / np.where(whole > 0, length + whole, 1.0)
+    # The resultant of kappa at the direction and `sharp` at the angle measured.
+    less, length = _resultant(kappa, sharp, chord)
     density = less + log_normaliser(length) - log_normaliser(kappa) - log_normaliser(sharp)
     short = lack(length)
     # Sine and versine of the resultant's direction less the component's.
