@@ -14,6 +14,7 @@ from mixsci.engine.model.model import Model
 from mixsci.engine.model.priors import GaussWishart, InverseWishart
 from mixsci.engine.model.weights import Annihilating, StickBreaking
 from mixsci.engine.observations import Observations
+from mixsci.engine.tables import as_numbers, refuse_unknown
 from mixsci.errors import DataError
 from mixsci.estimators import GaussianMixture, generator_of
 
@@ -123,8 +124,7 @@ class BayesianGaussianMixture(GaussianMixture):
 
     @property
     def _choice(self) -> _Choice:
-        if self.weights not in _CHOICES:
-            raise DataError(f"weights must be one of {', '.join(map(repr, _CHOICES))}; got {self.weights!r}")
+        refuse_unknown(self.weights, _CHOICES, "weights")
         return _CHOICES[self.weights]
 
 
@@ -170,5 +170,7 @@ def _matrix(scale: Any, d: int) -> Array | None:
     """(D, D) of a matrix, of variances (D,), or of one variance."""
     if scale is None:
         return None
-    values = np.asarray(scale, dtype=float)
+    values = as_numbers(scale, "covariance_prior").values.astype(float)
+    if values.shape not in ((), (d,), (d, d)):
+        raise DataError(f"covariance_prior must be one variance, ({d},) or ({d}, {d}); got shape {values.shape}")
     return values if values.ndim == 2 else values * np.eye(d)

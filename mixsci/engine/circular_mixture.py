@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, NoReturn, Self
@@ -26,6 +26,8 @@ Array = np.ndarray
 
 TURN = 2.0 * np.pi
 _PARTS = ("directions", "concentrations")
+#: Turns from which on an angle has lost its digits.
+_MOST_TURNS = 1e9
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -342,6 +344,12 @@ class Halves(NamedTuple):
 def halved(block: Observations, angles: Sequence[int], period: Array) -> Halves:
     """Rows with their angles apart, in radians; refuses errors that tie angles to anything."""
     at, rest = list(angles), [j for j in range(block.width) if j not in angles]
+    far: Array = np.abs(np.where(block.seen()[:, at], block.x[:, at], 0.0)) > _MOST_TURNS * period
+    if far.any():
+        raise DataError(
+            f"angles must be within {_MOST_TURNS:.0e} periods of 0, or their digits are lost; those of "
+            f"{name_rows(np.asarray(far.any(axis=1)))} are not: take whole turns off, or check the period"
+        )
     turned = np.where(block.seen()[:, at], wrapped(np.asarray(block.x[:, at], dtype=float), period), np.nan)
     return Halves(block.of_columns(rest) if rest else None, turned * (TURN / period), _errors(block, at, TURN / period))
 
@@ -368,14 +376,17 @@ def wrapped(values: Array, period: Array) -> Array:
     return np.where(turned >= period, 0.0, turned)
 
 
-def columns_of(angles: Any, width: int) -> tuple[int, ...]:
-    """Columns that are angles, checked; all of them where None."""
+def columns_of(angles: Any, width: int | None) -> tuple[int, ...]:
+    """Columns that are angles, checked; all of them where None. Without a width there may be any number of columns."""
     if angles is None:
-        return tuple(range(width))
-    found = [angles] if isinstance(angles, int | np.integer) else angles
-    right = all(isinstance(j, int | np.integer) and not isinstance(j, bool) and 0 <= j < width for j in found)
+        return tuple(range(width or 0))
+    if any(isinstance(j, str) for j in np.ravel(np.asarray(angles, dtype=object))):
+        raise DataError(f"angles must be numbers of columns, which VonMisesMixture finds by name; got {angles!r:.80}")
+    found, most = list(angles) if isinstance(angles, Iterable) else [angles], np.inf if width is None else width
+    right = all(isinstance(j, int | np.integer) and not isinstance(j, bool) and 0 <= j < most for j in found)
     if not right or not len(found) or len(set(found)) < len(found):
-        raise DataError(f"angles must be distinct columns from 0 to {width - 1}; got {angles!r}")
+        last = "" if width is None else f" to {width - 1}"
+        raise DataError(f"angles must be distinct numbers of columns, from 0{last}; got {angles!r:.80}")
     return tuple(int(j) for j in found)
 
 

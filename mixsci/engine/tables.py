@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -83,6 +84,13 @@ def as_chance(value: Any, what: str) -> float:
 def is_whole(value: Any) -> bool:
     """Whether it is a whole number, 1 or more."""
     return isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer() and float(value) >= 1
+
+
+def refuse_unknown(value: Any, known: Iterable[str], what: str) -> None:
+    """Refuse what is not one of the names there are."""
+    names = list(known)
+    if not isinstance(value, str) or value not in names:
+        raise DataError(f"{what} must be one of {', '.join(map(repr, names))}; got {value!r:.80}")
 
 
 def as_generator(rng: Any) -> np.random.Generator:

@@ -237,6 +237,18 @@ def test_bias_correction_undoes_a_shift_of_the_median():
     assert high[0] == pytest.approx(1.96 - 0.5, abs=0.1)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_of_weight_four_is_the_row_four_times(kind):
+    x = np.random.default_rng(0).normal(size=(200, 1))
+    heavy, many = mx.Observations(x, row_weights=np.full(200, 4.0)), np.repeat(x, 4, axis=0)
+    one, other = (
+        bootstrap(mx.fit(mx.Model(1), rows), rows, 300, kind=kind, rng=0).standard_errors["means"][0, 0]
+        for rows in (heavy, many)
+    )
+    assert one == pytest.approx(other, rel=0.15)
+    assert other == pytest.approx(x.std() / np.sqrt(800), rel=0.15)
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from scipy.stats import chi2, norm
 
 import mixsci as mx
 from mixsci.engine.inference.intrinsic import IntrinsicVariance
-from mixsci.engine.inference.measuring import RepeatedError
+from mixsci.engine.inference.measuring import RepeatedError, typical_variance
 from tests import discrete_accuracy
 
 QUICK = {"n_boot": 19, "rng": 3, "workers": 1, "starts": 3}
@@ -244,3 +244,29 @@ def test_a_short_run_of_the_acceptance():
     assert discrete_accuracy.share("rejects", runs=8, intrinsic=0.0, n=150, seed=1, workers=1) <= 0.25
     assert discrete_accuracy.share("rejects", runs=2, intrinsic=error, n=500, seed=1, workers=1) == 1.0
     assert discrete_accuracy.share("holds", runs=8, intrinsic=error, n=200, seed=1, workers=1) >= 0.75
+
+
+def test_rows_without_weight_change_nothing():
+    rng = np.random.default_rng(8)
+    x, sigma = rng.choice([0.0, 1.0], 25) + 0.5 * rng.normal(size=25), np.full(25, 0.5)
+    settings = {"n_boot": 19, "rng": 0, "starts": 2}
+    one = mx.discrete_or_continuous(x, sigma, 2, **settings)
+    obs = mx.Observations(
+        np.append(x, np.zeros(30))[:, None], mx.noise.from_errors(np.append(sigma, np.repeat([0.0, 5.0], 15))[:, None]),
+        row_weights=np.repeat([1.0, 0.0], [25, 30]),
+    )  # fmt: skip
+    other = mx.discrete_or_continuous(obs, None, 2, **settings)
+    assert other.verdict == one.verdict
+    assert other.error_variance == pytest.approx(one.error_variance)
+    assert other.statistic == pytest.approx(one.statistic, abs=0.01)
+
+
+def test_the_typical_error_is_a_median_by_weight():
+    def of(sigma, weights=None):
+        noise = mx.noise.from_variances(np.array(sigma, dtype=float)[:, None])
+        return typical_variance(mx.Observations(np.zeros((len(sigma), 1)), noise, row_weights=weights))[0]
+
+    for sigma in ([3, 1, 2], [4, 1, 2, 8], [5.0]):
+        assert of(sigma) == np.median(sigma)
+    assert of([1, 2, 4], [1.0, 1.0, 3.0]) == np.median([1, 2, 4, 4, 4])
+    assert of([1, 2, 4], [1.0, 1.0, 2.0]) == np.median([1, 2, 4, 4])

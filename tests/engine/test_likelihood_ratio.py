@@ -148,3 +148,25 @@ def test_a_component_split_in_two_keeps_its_moments():
 def test_bad_input_ends_in_a_sentence(arguments, sentence):
     with pytest.raises(mx.DataError, match=sentence):
         mx.likelihood_ratio_test(two(1.0), *arguments, starts=1, rng=0)
+
+
+def test_a_row_of_weight_two_is_the_row_twice():
+    x = np.random.default_rng(3).normal(size=(45, 1))
+    rows = mx.Observations(x, row_weights=np.full(45, 2.0))
+    one, other = (mx.likelihood_ratio_test(r, tied(1), tied(2), 39, starts=2, rng=0) for r in (rows, np.vstack([x, x])))
+    assert one.statistic == pytest.approx(other.statistic, abs=1e-3)
+    assert np.median(one.statistics) == pytest.approx(np.median(other.statistics), abs=0.8)
+
+
+def test_models_of_which_one_does_not_hold_the_other():
+    x = np.random.default_rng(3).normal(size=(60, 2)) @ [[1.0, 0.9], [0.0, 0.4]]
+    with pytest.warns(UserWarning, match="nats below the null"):
+        mx.likelihood_ratio_test(x, mx.Model(1, "full"), mx.Model(2, "diag"), 3, starts=1, rng=0)
+    angles = np.random.default_rng(3).uniform(0, 6, size=(60, 1))
+    for null, more in (
+        (mx.Model(1), mx.CircularModel(2)),
+        (mx.CircularModel(1), mx.Model(2)),
+        (mx.CircularModel(1, period=6), mx.CircularModel(2, period=12)),
+    ):
+        with pytest.raises(mx.DataError, match="models of one kind"):
+            mx.likelihood_ratio_test(angles, null, more, 3, rng=0)

@@ -93,3 +93,23 @@ def test_bad_input_ends_in_a_sentence(banana):
         mx.merge_components(fit, x).labels(x, 5)
     with pytest.raises(mx.DataError, match="fit must be a Fit or a Mixture"):
         mx.merge_components(3, x)
+
+
+def test_empty_rows_and_rows_without_weight_change_nothing():
+    rng = np.random.default_rng(4)
+    x = np.concatenate([rng.normal(-3, 1, (100, 2)), rng.normal(3, 1, (100, 2))])
+    fit = mx.fit(mx.Model(4), x, rng=0)
+    one = mx.merge_components(fit, x)
+    more = mx.Observations(
+        np.vstack([x, np.full((400, 2), np.nan), np.zeros((50, 2))]), row_weights=np.repeat([1.0, 0.0], [600, 50])
+    )
+    other = mx.merge_components(fit, more)
+    assert other.clusters == one.clusters
+    assert other.entropy == pytest.approx(one.entropy)
+    assert other.elbow == one.elbow
+
+
+def test_components_far_apart_are_not_merged():
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.normal(12.0 * k, 1.0, (60, 2)) for k in range(5)])
+    assert mx.merge_components(mx.fit(mx.Model(5), x, rng=0), x).elbow == 5

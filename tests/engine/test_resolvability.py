@@ -251,3 +251,12 @@ def test_what_cannot_be_asked_is_refused(mixture, options, message):
 def test_no_rows_are_refused():
     with pytest.raises(mx.DataError, match="1 or more"):
         mx.resolvability(pair(1.0), 0)
+
+
+def test_rows_of_a_design_count_by_their_weights():
+    mixture = mx.Mixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], np.tile(np.eye(2), (2, 1, 1)))
+    design = np.array([[0.0, 0.0], [np.nan, 0.0]])
+    weighted = mx.resolvability(mixture, 100, like=mx.Observations(design, row_weights=[1.0, 9.0]), rng=0)
+    repeated = mx.resolvability(mixture, 100, like=mx.Observations(design[[0] + 9 * [1]]), rng=0)
+    assert weighted.rows_needed == pytest.approx(repeated.rows_needed, rel=0.05)
+    assert weighted.rows_needed > 1000

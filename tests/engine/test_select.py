@@ -168,7 +168,10 @@ def line(k, bic, covariance="full", *, converged=True):
 
 def test_numbers_within_two_are_undecided():
     found = Selection((line(1, 50.0), line(2, 10.0), line(3, 11.5), line(3, 11.0, "diag")), "bic")
-    assert found.verdict == "K is undecided: BIC cannot tell K = 2 and 3 apart"
+    assert (
+        found.verdict
+        == "K is undecided: BIC cannot tell K = 2 and 3 apart; more than the largest that was tried may serve as well"
+    )
 
 
 def test_a_clear_number_is_named_with_its_lead():
@@ -195,9 +198,9 @@ def test_the_elbow_comes_before_a_long_slow_fall():
 
 
 def test_differences_smaller_than_their_error_over_folds_are_undecided():
-    near = Candidate(2, "full", _Fit(0.0), (-1.0, -2.0, -3.0))
-    other = Candidate(3, "full", _Fit(0.0), (-1.2, -1.7, -3.2))
-    far = Candidate(1, "full", _Fit(0.0), (-2.0, -3.0, -4.0))
+    near = Candidate(2, "full", _Fit(0.0), (-1.0, -2.0, -3.0), "cross_validation")
+    other = Candidate(3, "full", _Fit(0.0), (-1.2, -1.7, -3.2), "cross_validation")
+    far = Candidate(1, "full", _Fit(0.0), (-2.0, -3.0, -4.0), "cross_validation")
     assert Selection((far, near, other), "cross_validation").verdict.startswith("K is undecided")
     assert Selection((far, near), "cross_validation").verdict.startswith("K = 2")
 
@@ -234,3 +237,45 @@ def test_rows_not_in_memory_are_compared_by_bic_alone(three):
     assert mx.select(source, [1, 2, 3], "full", starts=2, rng=0).minimum == 3
     with pytest.raises(mx.DataError, match="needs them in memory"):
         mx.select(source, [1, 2], "full", "held_out", starts=2, rng=0)
+
+
+def test_units_of_a_column_decide_nothing():
+    rng = np.random.default_rng(147)
+    x = np.concatenate([
+        rng.normal([-2, 0], 1, (40, 2)), rng.normal([2, 0], 1, (40, 2)), rng.normal([0, 3], [1, 0.4], (14, 2))
+    ])  # fmt: skip
+    one, other = (mx.select(x * unit, [1, 2, 3], "full", rng=0) for unit in (np.ones(2), np.array([1.0, 1e4])))
+    assert one.minimum == other.minimum
+    shift = 2.0 * len(x) * np.log(1e4)
+    bics = ([fit.bic for fit in found.fits.values()] for found in (one, other))
+    np.testing.assert_allclose(np.subtract(*reversed(list(bics))), shift, atol=1e-3)
+
+
+def apart(distance, n=60):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 2)) + distance * (np.arange(n) % 2)[:, None]
+
+
+def test_the_same_fits_are_judged_by_another_criterion():
+    found = mx.select(apart(3.0), [1, 2], "full", starts=2, rng=0)
+    assert found.by("icl").best is found.fits[found.by("icl").minimum, "full"]
+    assert "ICL" in found.by("icl").verdict
+    with pytest.raises(mx.DataError, match="'held_out' needs fits of its own"):
+        found.by("held_out")
+    with pytest.raises(mx.DataError, match="criterion must be one of 'bic'"):
+        found.by("foo")
+
+
+def test_one_fold_decides_nothing():
+    rng = np.random.default_rng(4)
+    x = np.concatenate([rng.normal(-2, 1, 50), rng.normal(2, 1, 50)])[:9, None]
+    found = mx.select(x, [1, 2], "tied", criterion="held_out", folds=2, rng=1, starts=2)
+    assert len(found.candidates[0].foretold) == 1
+    assert "undecided" in found.verdict
+
+
+def test_a_covariance_that_serves_as_well_is_named():
+    found = mx.select(apart(6.0), [1, 2], ("spherical", "diag"), starts=2, rng=0)
+    near = found.fits[2, "diag"].bic - found.fits[2, "spherical"].bic
+    assert found.covariances == (("spherical", "diag") if near < 2.0 else ("spherical",))
+    assert ("spherical or diag" in found.verdict) == (near < 2.0)

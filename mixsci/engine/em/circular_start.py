@@ -13,15 +13,15 @@ from mixsci.engine.em.seeding import distances, lloyd, seeds
 from mixsci.engine.em.start import SAMPLE_ROWS, draw_rows, refuse_empty_columns, sketch
 from mixsci.engine.execution import Workers
 from mixsci.engine.kernels import circular
-from mixsci.engine.model.circular import CircularModel
+from mixsci.engine.model.circular import LEAST_DISPERSION, CircularModel
 from mixsci.engine.observations import Observations
 
 Array = np.ndarray
 
 #: Rows that k-means looks at.
 _SEED_ROWS = 4_000
-#: What is not observed still counts this much, as in `em/start.py`; a dispersion is not thought smaller than this.
-_UNSEEN, _LEAST = 1e-3, 1e-12
+#: What is not observed still counts this much, as in `em/start.py`.
+_UNSEEN = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def _dispersion(halves: Halves) -> tuple[Array, Array]:
         # An error shortens the mean resultant by exp(-sigma^2 / 2).
         shorter = np.exp(-np.median(halves.errors**2, axis=0) / 2.0)
         raw = np.maximum(1.0 - (1.0 - raw) / shorter, 0.05 * raw)
-    return np.clip(raw, _LEAST, 1.0), middle
+    return np.clip(raw, LEAST_DISPERSION, 1.0), middle
 
 
 def _flat_points(halves: Halves, location: Array, spread: Array) -> tuple[Array, Array]:

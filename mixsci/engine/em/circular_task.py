@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from mixsci.engine.circular_mixture import CircularMixture, refuse_projection
+from mixsci.engine.circular_mixture import TURN, CircularMixture, refuse_projection
 from mixsci.engine.em.begin import facts_of, ready
 from mixsci.engine.em.circular_start import CircularSketch, as_wide_as_all, circular_sketch, drawn
 from mixsci.engine.em.ordering import by_weight
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.task import Ended, Task
 from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.circular import CircularModel
 from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
+
+#: Turns over which angles range that are hardly meant to be radians.
+_MANY_TURNS = 2.0
 
 
 class CircularTask(Task):
@@ -32,6 +37,7 @@ class CircularTask(Task):
         if isinstance(self.obs, Observations):
             refuse_projection(self.obs)
         view = circular_sketch(self.model, self.obs, rng, self.workers, self.n_rows)
+        _warn_of_degrees(self.model, view.sample)
         self.view, self.model = view, self.model.resolve(view.spread[: len(view.location)], view.dispersion)
         if self.start is not None:
             _, self.start = ready(self.model, self.start, self.obs, self.workers)
@@ -72,3 +78,13 @@ class CircularTask(Task):
         if ordered:
             ended = replace(ended, state=replace(ended.state, mixture=by_weight(ended.state.mixture)))
         return super().finish(ended, reached, ordered=False)
+
+
+def _warn_of_degrees(model: CircularModel, sample: Observations) -> None:
+    """Say that angles in radians, which nobody may have asked for, range over many turns."""
+    x = np.asarray(sample.x, dtype=float)[:, model.columns(sample.width)]
+    turns = (np.nanmax(x, axis=0) - np.nanmin(x, axis=0)) / model.periods(sample.width)
+    if (np.ravel(model.period) == TURN).any() and turns.max() > _MANY_TURNS:
+        warnings.warn(
+            f"angles range over {turns.max():.3g} periods of 2 pi: give period=360 if they are degrees", stacklevel=2
+        )

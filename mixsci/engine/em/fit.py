@@ -6,8 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mixsci.engine.em.checkpoint import Checkpoint
 from mixsci.engine.em.circular_task import CircularTask
 from mixsci.engine.em.factor_task import FactorTask
@@ -24,7 +22,7 @@ from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.weights import Annihilating, StickBreaking
 from mixsci.engine.observations import as_source
-from mixsci.engine.tables import as_generator
+from mixsci.engine.tables import as_generator, as_number, is_whole
 from mixsci.errors import ConvergenceWarning, DataError
 
 
@@ -72,7 +70,7 @@ def fit(
         array([0.6, 0.4])
     """
     obs = as_source(obs)
-    _check_settings(tol, max_iter, starts)
+    check_settings(tol, max_iter, starts)
     if split_and_merge:
         require_free(model)
     task = _task_of(model)(
@@ -123,10 +121,10 @@ def _carry_out(task: Task, starts: int, rng: Any, saved: Checkpoint | None, *, i
     return found
 
 
-def _check_settings(tol: float, max_iter: int, starts: int | None) -> None:
-    if not (np.isfinite(tol) and tol > 0):
+def check_settings(tol: float, max_iter: int, starts: int | None = None) -> None:
+    """Refuse a tolerance, passes or starts that a fit cannot have."""
+    if as_number(tol, "tol") <= 0:
         raise DataError(f"tol must be positive; got {tol}")
-    if max_iter < 1 or int(max_iter) != max_iter:
-        raise DataError(f"max_iter must be a whole number, 1 or more; got {max_iter}")
-    if starts is not None and (starts < 1 or int(starts) != starts):
-        raise DataError(f"starts must be a whole number, 1 or more; got {starts}")
+    for name, number in (("max_iter", max_iter), ("starts", 1 if starts is None else starts)):
+        if not is_whole(number):
+            raise DataError(f"{name} must be a whole number, 1 or more; got {number!r:.80}")

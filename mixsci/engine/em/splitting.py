@@ -11,7 +11,7 @@ from scipy.special import xlogy
 from mixsci.engine.em.task import rank
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.automatic import refuse_search
-from mixsci.engine.model.model import Model
+from mixsci.engine.model.model import Model, overall_variances
 from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
 
@@ -53,11 +53,14 @@ def require_free(model: Any) -> None:
 def split(mixture: Mixture, k: int, apart: float = 0.7) -> Mixture:
     """A mixture of one component more: component k in two along its longest axis, its moments and all else kept.
 
+    Axes are measured in standard deviations of the whole mixture: which is the longest does not hang on units.
+
     Args:
         apart: distance of each half from the old mean, in standard deviations along that axis, below 1.
     """
-    values, vectors = np.linalg.eigh(mixture.covariances[k])
-    step = apart * np.sqrt(max(values[-1], 0.0)) * vectors[:, -1]
+    sd = np.sqrt(overall_variances(mixture))
+    values, vectors = np.linalg.eigh(mixture.covariances[k] / np.outer(sd, sd))
+    step = apart * np.sqrt(max(values[-1], 0.0)) * vectors[:, -1] * sd
     weights = np.concatenate([mixture.weights, mixture.weights[..., k : k + 1] / 2], axis=-1)
     weights[..., k] /= 2
     means = np.vstack([mixture.means, mixture.means[k] - step])
@@ -121,8 +124,9 @@ def rearranged(mixture: Mixture, merge: tuple[int, int], split: int, rng: np.ran
     i, j = merge
     weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances.copy()
     centre, spread = moments_of_both(mixture, i, j)
-    values, vectors = np.linalg.eigh(covariances[split])
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    sd = np.sqrt(overall_variances(mixture))
+    values, vectors = np.linalg.eigh(covariances[split] / np.outer(sd, sd))
+    root = sd[:, None] * vectors * np.sqrt(np.maximum(values, 0.0))
     step = 0.5 * root @ rng.standard_normal(mixture.n_dims)
     size = max(float(np.exp(np.mean(np.log(np.maximum(values, 1e-12 * max(values[-1], 1e-300)))))), 1e-300)
     half = weights[..., split] / 2
@@ -131,7 +135,7 @@ def rearranged(mixture: Mixture, merge: tuple[int, int], split: int, rng: np.ran
     means[i], means[j], means[split] = centre, means[split] + step, means[split] - step
     covariances[i], covariances[j], covariances[split] = (
         spread,
-        size * np.eye(mixture.n_dims),
-        size * np.eye(mixture.n_dims),
+        size * np.diag(sd**2),
+        size * np.diag(sd**2),
     )
     return replace(mixture, weights=weights, means=means, covariances=covariances)

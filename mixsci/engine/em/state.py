@@ -23,6 +23,9 @@ class Outcome(Enum):
     INTERRUPTED = "Interrupted: this is the best mixture so far; give checkpoint= to go on from it later."
     NOT_FINITE = "The log-likelihood stopped being finite: scale the columns nearer to one and check the noise."
 
+    def __str__(self) -> str:
+        return str(self.value)
+
     @property
     def converged(self) -> bool:
         """Whether the climb came to its end."""

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from mixsci.engine.circular_mixture import CircularMixture
-from mixsci.engine.em.fit import fit as fit_to
+from mixsci.engine.em.fit import check_settings, fit as fit_to
 from mixsci.engine.em.ordering import gives_order, reordered
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.state import Outcome
@@ -27,7 +27,7 @@ from mixsci.engine.inference.uncertainty import refuse_other_rows, value_of
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.observations import Observations, as_observations
-from mixsci.engine.tables import as_chance, as_generator, is_whole
+from mixsci.engine.tables import as_chance, as_generator, is_whole, refuse_unknown
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -50,8 +50,10 @@ def _reweighted(_: Fit, obs: Observations, rng: np.random.Generator) -> Observat
 
 
 def _resampled(_: Fit, obs: Observations, rng: np.random.Generator) -> Observations:
-    times = np.bincount(rng.integers(len(obs), size=len(obs)), minlength=len(obs))
-    return obs.weighted(obs.each_weight * times)
+    """A row of weight 2 is drawn as two rows are."""
+    own, total = obs.each_weight, obs.each_weight.sum()
+    count = max(round(total), 1)
+    return obs.weighted(rng.multinomial(count, own / total) * (total / count))
 
 
 #: Kind -> the rows of a replicate.
@@ -168,8 +170,7 @@ class Bootstrap:
             DataError: a level that so few replicates cannot tell, or an unknown kind.
         """
         level = as_chance(level, "level")
-        if kind not in INTERVALS:
-            raise DataError(f"kind must be one of {', '.join(map(repr, INTERVALS))}; got {kind!r}")
+        refuse_unknown(kind, INTERVALS, "kind")
         needed = int(np.ceil(2.0 / (1.0 - level) - 1e-9))
         if len(self.mixtures) < needed:
             raise DataError(
@@ -215,8 +216,8 @@ def bootstrap(
     if not isinstance(fit, Fit):
         raise DataError(f"fit must be what mixsci.fit returns; got {type(fit).__name__}")
     refuse_search(fit.model, "a bootstrap goes")
-    if kind not in KINDS:
-        raise DataError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
+    refuse_unknown(kind, KINDS, "kind")
+    check_settings(tol, max_iter)
     if not is_whole(n) or n < 2:
         raise DataError(f"n must be a whole number of replicates, 2 or more; got {n!r}")
     refuse_other_rows(fit, expect(fit.mixture, obs, workers=workers))

@@ -23,7 +23,7 @@ from mixsci.engine.inference.redrawing import most_extreme, replicates
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.observations import Observations
-from mixsci.engine.tables import as_chance, as_generator, is_whole
+from mixsci.engine.tables import as_chance, as_generator, is_whole, refuse_unknown
 from mixsci.errors import ConvergenceWarning, DataError
 
 Array = np.ndarray
@@ -144,7 +144,7 @@ def discrete_or_continuous(
         >>> answer.verdict
         'discrete'
     """
-    _check_settings(n_components, spread, n_boot, level, confidence)
+    _check_settings(n_components, spread, n_boot, level, confidence, starts)
     rng, rows = as_generator(rng), measured(x, error, repeats=repeats)
     question = _Question(int(n_components), rows.observations.width, SPREADS[spread], workers)
     with warnings.catch_warnings():
@@ -171,10 +171,9 @@ def _judged(
     )  # fmt: skip
 
 
-def _check_settings(n_components: int, spread: str, n_boot: int, level: float, confidence: float) -> None:
-    if spread not in SPREADS:
-        raise DataError(f"spread must be one of {', '.join(map(repr, SPREADS))}; got {spread!r}")
-    for name, number in (("n_components", n_components), ("n_boot", n_boot)):
+def _check_settings(n_components: int, spread: str, n_boot: int, level: float, confidence: float, starts: int) -> None:
+    refuse_unknown(spread, SPREADS, "spread")
+    for name, number in (("n_components", n_components), ("n_boot", n_boot), ("starts", starts)):
         if not is_whole(number):
             raise DataError(f"{name} must be a whole number, 1 or more; got {number!r}")
     for name, value in (("level", level), ("confidence", confidence)):

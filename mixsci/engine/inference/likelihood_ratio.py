@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mixsci.engine.em.fit import fit
+from mixsci.engine.em.fit import check_settings, fit
 from mixsci.engine.em.nested import fit_with_more
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.watching import counted
@@ -22,6 +22,9 @@ from mixsci.engine.tables import as_chance, as_generator, is_whole
 from mixsci.errors import DataError
 
 Array = np.ndarray
+
+#: Nats per row that fits may fall short of one another without a word.
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,10 +48,12 @@ class LikelihoodRatioTest:
     stopped: bool = False
 
     def __repr__(self) -> str:
-        early = ", stopped early" if self.stopped else ""
+        count = len(self.statistics)
+        least = not self.stopped and not (self.statistics >= self.statistic).any()
+        note = ", stopped early" if self.stopped else ", the least that so many can give" if least else ""
         return (
-            f"LikelihoodRatioTest(2 log ratio = {self.statistic:.4g}, p = {self.p_value:.3g} from "
-            f"{len(self.statistics)} replicates{early})"
+            f"LikelihoodRatioTest(2 log ratio = {self.statistic:.4g}, p = {self.p_value:.3g} from {count} "
+            f"replicates{note})"
         )
 
 
@@ -89,6 +94,7 @@ def likelihood_ratio_test(
     obs, rng, level = _in_memory(obs), as_generator(rng), as_chance(level, "level")
     if not is_whole(n_boot):
         raise DataError(f"n_boot must be a whole number, 1 or more; got {n_boot!r}")
+    check_settings(tol, max_iter, starts)
     pair = Pair(_model(null, "null"), _model(alternative, "alternative"), starts, {"tol": tol, "max_iter": max_iter})
     with warnings.catch_warnings():
         # Replicates may hold a component that dies or collapses: what counts is their likelihood.
@@ -98,10 +104,16 @@ def likelihood_ratio_test(
             raise DataError(
                 f"the alternative must have more free parameters than the null; got {large.n_free} and {small.n_free}"
             )
-        statistic = ratio(small, large)
+        statistic, short = ratio(small, large), small.log_likelihood - large.log_likelihood
         again = map_blocks(partial(pair.again, small, obs), rng.spawn(int(n_boot)), workers, columns=obs.width)
         most = most_extreme(int(n_boot), level) if early_stop else None
         drawn = replicates(counted(again, "replicates", int(n_boot), show=progress), statistic, most)
+    if short > _ROUNDING * len(obs):
+        warnings.warn(
+            f"the alternative ends {short:.3g} nats below the null, which it must hold: choose a larger model, or more "
+            "starts",
+            stacklevel=2,
+        )
     extreme, stopped = int((drawn >= statistic).sum()), len(drawn) < n_boot
     p = extreme / len(drawn) if stopped else (1 + extreme) / (1 + len(drawn))
     return LikelihoodRatioTest(statistic, p, drawn, small, large, stopped)
@@ -117,6 +129,11 @@ class Pair:
     settings: dict[str, Any]
 
     def __post_init__(self) -> None:
+        if type(self.null) is not type(self.alternative) or _place(self.null) != _place(self.alternative):
+            raise DataError(
+                f"null and alternative must be models of one kind, of the same angles and periods; got {self.null!r} "
+                f"and {self.alternative!r}"
+            )
         for part, what in (("background", "a background"), ("offsets", "offsets")):
             if getattr(self.null, part, None) is not None and getattr(self.alternative, part, None) is None:
                 raise DataError(f"the alternative must hold the null, which has {what}: give both {what}, or neither")
@@ -136,6 +153,11 @@ class Pair:
         return fit_with_more(
             self.alternative, obs, small, starts=self.starts, rng=rng, workers=workers, **self.settings
         )
+
+
+def _place(model: Any) -> Any:
+    """What the densities of a model are of, beside its kind."""
+    return [np.atleast_1d(getattr(model, name)).tolist() for name in ("angles", "period") if hasattr(model, name)]
 
 
 def ratio(small: Fit, large: Fit) -> float:

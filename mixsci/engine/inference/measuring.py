@@ -16,6 +16,9 @@ from mixsci.errors import DataError, name_rows
 
 Array = np.ndarray
 
+#: What is rounding of a share.
+_ROUNDING = 1e-12
+
 
 class Measured(Protocol):
     """Rows and what is known of their error."""
@@ -106,6 +109,8 @@ def measured(x: Any, error: Any, *, repeats: bool) -> Measured:
     obs = x if isinstance(x, Observations) else _observed(x, error)
     if isinstance(x, Observations) and error is not None:
         raise DataError("Observations carry their own noise: leave error None")
+    if not obs.each_weight.all():
+        obs = obs.take(np.flatnonzero(obs.each_weight))
     blank = ~obs.seen().any(axis=0)
     if blank.any():
         raise DataError(f"every column needs a value; column {int(np.argmax(blank))} has none: leave it out")
@@ -119,9 +124,18 @@ def measured(x: Any, error: Any, *, repeats: bool) -> Measured:
 
 
 def typical_variance(obs: Observations) -> Array:
-    """(D,) variances of the errors, the median over the values that are seen."""
-    variances = np.broadcast_to(_variances(obs), obs.x.shape)
-    return np.array([np.median(column[seen]) for column, seen in zip(variances.T, obs.seen().T, strict=True)])
+    """(D,) variances of the errors, the median over the values that are seen, by the weights of their rows."""
+    variances, weights = np.broadcast_to(_variances(obs), obs.x.shape), obs.each_weight
+    return np.array([_median(one[seen], weights[seen]) for one, seen in zip(variances.T, obs.seen().T, strict=True)])
+
+
+def _median(values: Array, weights: Array) -> float:
+    """The median of values that each stand so many times."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    below /= below[-1]
+    middle = values[order[[np.argmax(below > 0.5 - _ROUNDING), np.argmax(below > 0.5 + _ROUNDING)]]]
+    return float(middle.mean())
 
 
 def residual(mixture: Mixture, obs: Observations) -> Array:

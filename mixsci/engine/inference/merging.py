@@ -11,10 +11,14 @@ from scipy.special import xlogy
 from mixsci.engine.execution import Workers, map_blocks
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.observations import as_source
+from mixsci.engine.tables import is_whole
 from mixsci.errors import DataError
 
 Array = np.ndarray
 Clusters = tuple[tuple[int, ...], ...]
+
+#: Entropy, nats per row, below which components are told apart as they are.
+_CLEAR = 0.01
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,11 +45,11 @@ class Merging:
         """The number of clusters below which merging no longer removes much entropy.
 
         Entropy is drawn over the rows merged so far; of all pairs of lines that meet at a number of clusters the pair
-        that fits best is taken (Baudry et al. 2010, section 4). With fewer than four components there is no telling:
-        the number of components.
+        that fits best is taken (Baudry et al. 2010, section 4). With fewer than four components there is no telling,
+        and where rows are in no doubt there is nothing to merge: the number of components.
         """
         numbers = sorted(self.clusters, reverse=True)
-        if len(numbers) < 4:
+        if len(numbers) < 4 or self.entropy[numbers[0]] < _CLEAR * self.merged_rows[1]:
             return numbers[0]
         along = np.cumsum([self.merged_rows[k] for k in numbers])
         heights = np.array([self.entropy[k] for k in numbers])
@@ -60,7 +64,7 @@ class Merging:
 
     def probabilities(self, obs: Any, n_clusters: int, *, workers: Workers = None) -> Array:
         """Probabilities (n, n_clusters) that each row belongs to each cluster: those of its components together."""
-        if n_clusters not in self.clusters:
+        if not is_whole(n_clusters) or n_clusters not in self.clusters:
             raise DataError(f"n_clusters must be from 1 to {self.mixture.n_components}; got {n_clusters!r}")
         return joined(self.mixture.responsibilities(obs, workers=workers), self.clusters[n_clusters])
 
@@ -114,7 +118,7 @@ def _sums(mixture: Mixture, obs: Any, workers: Workers, clusters: Clusters | Non
     def of_block(block: Any) -> tuple[Array, Array, float]:
         shares = mixture.shares(block, workers=1).responsibilities
         shares = shares if clusters is None else joined(shares, clusters)
-        weights = block.each_weight
+        weights = block.seen_weight
         alone = weights @ xlogy(shares, shares)
         # One row of pairs at a time: all at once would take (n, c, c) numbers.
         pairs = (shares[:, k : k + 1] + shares for k in range(shares.shape[1]))

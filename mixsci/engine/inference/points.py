@@ -69,6 +69,7 @@ def even_points(n: int, dims: int) -> Array:
 
 
 def draws_of(mixture: Mixture, like: Observations, n: int, rng: np.random.Generator) -> Points:
-    """n rows drawn from a mixture, each seen as one of given rows is."""
-    design = like.take(rng.integers(len(like), size=n))
+    """n rows drawn from a mixture, each seen as one of given rows is, the more often the more these weigh."""
+    weights = like.each_weight
+    design = like.take(rng.choice(len(like), size=n, p=weights / weights.sum())).weighted(np.ones(n))
     return Points(redraw(mixture, design, rng), np.full(n, 1.0 / n), exact=False)

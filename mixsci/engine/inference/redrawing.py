@@ -9,19 +9,43 @@ import numpy as np
 
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.observations import Observations, observe
+from mixsci.errors import DataError
 
 Array = np.ndarray
 
+#: Rows at most; what is rounding of a weight.
+_MOST_ROWS, _ROUNDING = 50_000_000, 1e-9
+
 
 def redraw(mixture: Mixture, like: Observations, rng: np.random.Generator) -> Observations:
-    """Rows drawn from a mixture with the gaps, noise, projections, weights and groups of given rows.
+    """Rows drawn from a mixture with the gaps, noise, projections and groups of given rows, as often as these weigh.
 
     Args:
         mixture: where the new rows come from; each row from the mixture of its own group, where it differs by group.
         like: the rows whose design is kept.
         rng: generator of the draws.
+
+    Raises:
+        DataError: weights that stand for more than 50 million rows.
     """
+    like = unfolded(like)
     return observe(latent_points(mixture, like, rng), like, rng)
+
+
+def unfolded(obs: Observations) -> Observations:
+    """Rows of weight 1 in place of weighted ones: of weight 2.5, two rows and half of one."""
+    if obs.row_weights is None:
+        return obs
+    times = np.ceil(obs.row_weights - _ROUNDING).astype(int)
+    if times.sum() > _MOST_ROWS:
+        raise DataError(
+            f"rows drawn anew are as many as the weights say, at most {_MOST_ROWS:,}; these say {times.sum():,}: scale "
+            "importance weights by mixsci.effective_rows, or bin counts more coarsely"
+        )
+    rows = np.repeat(np.arange(len(obs)), times)
+    weights, last = np.ones(len(rows)), np.cumsum(times)[times > 0] - 1
+    weights[last] = (obs.row_weights - times + 1.0)[times > 0]
+    return obs.take(rows).weighted(weights)
 
 
 def latent_points(mixture: Any, like: Observations, rng: np.random.Generator) -> Array:

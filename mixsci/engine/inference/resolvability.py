@@ -25,7 +25,7 @@ from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.noise import SharedNoise, as_noise
 from mixsci.engine.observations import Observations
-from mixsci.engine.tables import as_generator, as_number
+from mixsci.engine.tables import as_generator, as_number, is_whole
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -34,6 +34,8 @@ Array = np.ndarray
 _DRAWS, _MOST_DRAWS, _ENOUGH = 50_000, 800_000, 0.1
 #: Remaining gain, nats per row, at which the fit of a mixture to another one ends.
 _FINE = 1e-12
+#: Weight of rows that is none.
+_TINY = 1e-300
 #: Families of covariances that stay what they are when rows are projected on the line between a pair.
 _PROJECTABLE = ("full", "tied", "known")
 
@@ -148,7 +150,8 @@ def resolvability(
         level: of the test, in (0, 1).
         power: chance to find the second component, in (level, 1).
         noise: an object of `mixsci.noise`: errors of the rows, one for all or one for each of n rows.
-        like: `Observations` whose gaps, noise and projections are those of the rows to come; instead of `noise`.
+        like: `Observations` whose gaps, noise, projections and weights are those of the rows to come; instead of
+            `noise`. Without either, rows are taken to be whole and without errors.
         rng: seed or generator of draws, which are needed where neither one dimension nor two components of one
             covariance leave an integral along a line.
 
@@ -166,7 +169,7 @@ def resolvability(
         False
     """
     truth, design = _plain(mixture), _design(mixture, noise, like)
-    test = _Test(covariance, truth.n_components, truth.n_dims, int(as_number(n_rows, "n_rows")), level, power)
+    test = _Test(covariance, truth.n_components, truth.n_dims, n_rows, level, power)
     test.check(truth)
     rng, pairs = as_generator(rng), _pairs(components, truth.n_components)
     return Resolvability(tuple(_judge(truth, pair, design, test, rng) for pair in pairs))
@@ -190,7 +193,9 @@ def _design(mixture: Any, noise: Any, like: Any) -> Observations:
     if like is not None:
         if noise is not None or not isinstance(like, Observations) or not len(like):
             raise DataError("like must be Observations, at least one row, that carry their own noise: leave noise None")
-        rows = like if like.groups is None else Observations(like.x, like.noise, like.projection)
+        rows = like if like.groups is None else Observations(like.x, like.noise, like.projection, like.row_weights)
+        if not rows.each_weight.any():
+            raise DataError("like must have a row of weight above 0; all are 0")
         if rows.n_dims != mixture.n_dims:
             raise DataError(f"like must have the {mixture.n_dims} dimensions of the mixture; got {rows.n_dims}")
         return rows
@@ -225,8 +230,10 @@ class _Test:
 
     def check(self, mixture: Mixture) -> None:
         """Raise unless the numbers can be used, and the mixture belongs to the family."""
-        if self.n_rows < 1:
-            raise DataError(f"n_rows must be a whole number, 1 or more; got {self.n_rows}")
+        if not is_whole(self.n_rows):
+            raise DataError(f"n_rows must be a whole number, 1 or more; got {self.n_rows!r:.80}")
+        if not isinstance(self.family, str):
+            raise DataError(f"covariance must be the name of a family, or 'known'; got {type(self.family).__name__}")
         if not 0.0 < as_number(self.level, "level") < as_number(self.power, "power") < 1.0:
             raise DataError(f"level and power must hold 0 < level < power < 1; got {self.level} and {self.power}")
         if not (mixture.weights > 0).all():
@@ -316,9 +323,9 @@ def _blur(design: Observations) -> Array:
     """(D, D) mean noise of the rows in the dimensions of the mixture; none where they see a projection."""
     if design.projection is not None:
         return np.zeros((design.n_dims, design.n_dims))
-    seen = design.seen().sum(axis=0)
-    total = design.noise.covariances(len(design)).sum(axis=0)
-    return np.asarray(total / np.sqrt(np.maximum(seen[:, None] * seen, 1)))
+    seen = design.each_weight @ design.seen()
+    total = np.tensordot(design.each_weight, design.noise.covariances(len(design)), 1)
+    return np.asarray(total / np.sqrt(np.maximum(seen[:, None] * seen, _TINY)))
 
 
 def _refuse_unlike(mixture: Mixture, pair: tuple[int, int], test: _Test) -> None:

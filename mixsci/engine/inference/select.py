@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixsci.engine.em.fit import fit
+from mixsci.engine.em.fit import check_settings, fit
 from mixsci.engine.em.nested import fit_with_more
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.watching import counted
@@ -19,7 +20,7 @@ from mixsci.engine.inference.held_out import PARTS, foretold
 from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import Observations, as_source
-from mixsci.engine.tables import as_generator, is_whole
+from mixsci.engine.tables import as_generator, is_whole, refuse_unknown
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -42,12 +43,14 @@ class Candidate:
     Attributes:
         n_components, covariance: what it was fitted with. fit: what came of it.
         foretold: mean log density of what was kept from each fold's fit, nats; empty where that was not asked for.
+        kept: the criterion that asked for it, "cross_validation" or "held_out", or "".
     """
 
     n_components: int
     covariance: str
     fit: Fit = field(repr=False)
     foretold: tuple[float, ...] = ()
+    kept: str = ""
 
     @property
     def held_out(self) -> float:
@@ -73,6 +76,8 @@ class Criterion:
         if not self.errors:
             return apart < UNDECIDED
         by_fold = np.subtract(best.foretold, one.foretold)
+        if len(by_fold) < 2:
+            return True
         return bool(apart <= np.std(by_fold, ddof=1) / np.sqrt(len(by_fold)))
 
 
@@ -96,6 +101,18 @@ class Selection:
 
     candidates: tuple[Candidate, ...]
     criterion: str
+
+    def __post_init__(self) -> None:
+        refuse_unknown(self.criterion, CRITERIA, "criterion")
+        if CRITERIA[self.criterion].errors and any(one.kept != self.criterion for one in self.candidates):
+            raise DataError(
+                f"{self.criterion!r} needs fits of its own, which these candidates have not: call "
+                f"mixsci.select(..., criterion={self.criterion!r})"
+            )
+
+    def by(self, criterion: str) -> Selection:
+        """The same fits judged by another criterion: "bic", "aic" or "icl"."""
+        return replace(self, criterion=criterion)
 
     def __repr__(self) -> str:
         return f"Selection({len(self.candidates)} fits: {self.verdict})"
@@ -142,14 +159,23 @@ class Selection:
         near = sorted(k for k, one in by_number.items() if CRITERIA[self.criterion].undecided(one, best))
         what = CRITERIA[self.criterion].words
         if len(near) > 1:
-            return f"K is undecided: {what} cannot tell K = {', '.join(map(str, near[:-1]))} and {near[-1]} apart"
+            edge = "; more than the largest that was tried may serve as well" if near[-1] == max(by_number) else ""
+            return f"K is undecided: {what} cannot tell K = {_listed(near, 'and')} apart{edge}"
         runner = self._least([one for k, one in by_number.items() if k != best.n_components])
         apart = self._value(runner) - self._value(best)
         edge = ", the largest that was tried" if best.n_components == max(by_number) else ""
         return (
-            f"K = {best.n_components} ({best.covariance}){edge}: by {what} it is ahead of K = {runner.n_components} by "
-            f"{apart:.3g}"
+            f"K = {best.n_components} ({_listed(self.covariances, 'or')}){edge}: by {what} it is ahead of K = "
+            f"{runner.n_components} by {apart:.3g}"
         )
+
+    @property
+    def covariances(self) -> tuple[str, ...]:
+        """Covariances of the best number of components that the criterion cannot tell from the best, which is first."""
+        best, judge = self._best, CRITERIA[self.criterion]
+        others = [one for one in self.candidates if one.n_components == best.n_components and one is not best]
+        alike = [one.covariance for one in others if one.fit.converged and judge.undecided(one, best)]
+        return (best.covariance, *alike)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -218,8 +244,8 @@ def select(
         2
     """
     obs, numbers, names = as_source(obs), _numbers(n_components), _names(covariance)
-    if criterion not in CRITERIA:
-        raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r:.80}")
+    refuse_unknown(criterion, CRITERIA, "criterion")
+    check_settings(tol, max_iter, starts)
     if not is_whole(folds) or folds < 2:
         raise DataError(f"folds must be a whole number, 2 or more; got {folds!r}")
     generator = as_generator(rng)
@@ -264,7 +290,8 @@ class Comparison:
         if self.criterion not in PARTS:
             return Candidate(k, covariance, found)
         refit = partial(fit, model, starts=self.starts, rng=rng, **self.settings)
-        return Candidate(k, covariance, found, foretold(refit, self.obs, self.criterion, self.folds, self.seed))
+        told = foretold(refit, self.obs, self.criterion, self.folds, self.seed)
+        return Candidate(k, covariance, found, told, self.criterion)
 
 
 def _chain(compare: Comparison, numbers: list[int], of: tuple[str, np.random.Generator]) -> Iterator[Candidate]:
@@ -280,13 +307,27 @@ def _maker(model: Any) -> Make:
     if model is None:
         return lambda k, covariance: Model(k, covariance=covariance)
     if callable(model):
-        return model
-    if not hasattr(model, "n_components"):
+        return _checked(model)
+    if isinstance(model, Fit) or not hasattr(model, "n_components"):
         raise DataError(f"model must be a mixsci.Model or a function that makes one; got {type(model).__name__}")
     refuse_search(model, "fits are compared")
     if getattr(model, "anything_frozen", False):
         raise DataError("frozen parts keep the value of a start, and fits that are compared have none: leave them free")
     return lambda k, covariance: replace(model, n_components=k, covariance=covariance)
+
+
+def _listed(found: Sequence[Any], last: str) -> str:
+    return f" {last} ".join(filter(None, (", ".join(map(str, found[:-1])), str(found[-1]))))
+
+
+def _checked(make: Make) -> Make:
+    try:
+        signature(make).bind(1, "full")
+    except TypeError:
+        raise DataError(
+            "model must be a function of two arguments, (n_components, covariance); this one is not"
+        ) from None
+    return make
 
 
 def _numbers(n_components: Any) -> list[int]:
@@ -297,7 +338,7 @@ def _numbers(n_components: Any) -> list[int]:
 
 
 def _names(covariance: Any) -> list[str]:
-    asked = [covariance] if isinstance(covariance, str) else list(covariance)
+    asked = list(covariance) if isinstance(covariance, Iterable) and not isinstance(covariance, str) else [covariance]
     if not asked or not all(isinstance(name, str) for name in asked):
         raise DataError(f"covariance must be a name or several; got {covariance!r:.80}")
     return list(dict.fromkeys(asked))

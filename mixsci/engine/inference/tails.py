@@ -11,7 +11,7 @@ from scipy.special import log_ndtr, ndtri_exp
 
 from mixsci.engine.circular_mixture import refuse_angles
 from mixsci.engine.mixture import Mixture
-from mixsci.engine.tables import as_number, as_numbers
+from mixsci.engine.tables import as_number, as_numbers, refuse_unknown
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -99,8 +99,7 @@ def tails(
         (array([0.00816, 0.0023 ]), array([0.1, 4.5]))
     """
     here = _one_dimension(mixture, group)
-    if side not in _SIDES:
-        raise DataError(f"side must be one of {', '.join(map(repr, _SIDES))}; got {side!r}")
+    refuse_unknown(side, _SIDES, "side")
     distance = as_numbers(distance, "distance").values.astype(float)
     if not (np.isfinite(distance) & (distance > 0)).all():
         raise DataError("distances must be finite and above 0; some are not: give the side and the distance apart")

@@ -23,7 +23,7 @@ from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import as_observations
-from mixsci.engine.tables import as_chance, as_numbers
+from mixsci.engine.tables import as_chance, as_numbers, is_whole
 from mixsci.errors import DataError
 
 Array = np.ndarray
@@ -123,6 +123,9 @@ class StandardErrors:
         Args:
             n: a power of 2, so that the draws fill the space evenly.
 
+        Raises:
+            DataError: another number.
+
         Example:
             >>> import numpy as np, mixsci as mx
             >>> x = np.random.default_rng(0).normal(10.0, 2.0, size=(400, 1))
@@ -130,6 +133,8 @@ class StandardErrors:
             >>> round(float(np.std([draw.means[0, 0] for draw in sure.draws(64)])), 1)
             0.1
         """
+        if not is_whole(n) or n & (n - 1):
+            raise DataError(f"n must be a power of 2, so that draws are even; got {n!r}")
         if not len(self.free):
             return [self.mixture]
         # A triangular root, so that draws do not hang on how the free directions happen to be turned.
@@ -273,4 +278,9 @@ def _is_lost(change: Array, error: Array, value: Array) -> Array:
 
 def value_of(function: Callable[[Mixture], Any], mixture: Mixture) -> Array:
     """What a function gives of a mixture, as numbers."""
-    return np.array(as_numbers(function(mixture), "what the function gives").values, dtype=float)
+    if not callable(function):
+        raise DataError(f"a function of a mixture is needed, such as lambda m: m.means[0, 0]; got {function!r:.80}")
+    found = np.array(as_numbers(function(mixture), "what the function gives").values, dtype=float)
+    if np.isnan(found).any():
+        raise DataError("the function must give numbers; of this mixture it gives NaN")
+    return found

@@ -71,6 +71,10 @@ def circular_stats(mixture: CircularMixture, block: Observations, backend: str =
     )  # fmt: skip
 
 
+#: A dispersion 1 - R is not thought smaller than this; one that is stands for angles that do not vary.
+LEAST_DISPERSION = 1e-12
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class CircularModel:
     """What is assumed of a mixture of rows with angles: von Mises components, Gaussian in the other columns.
@@ -112,7 +116,7 @@ class CircularModel:
             raise DataError(f"n_components must be a whole number, 1 or more; got {self.n_components!r}")
         put("n_components", int(self.n_components))
         if self.angles is not None:
-            put("angles", columns_of(self.angles, np.iinfo(np.int64).max))
+            put("angles", columns_of(self.angles, None))
         put("period", periods_of(self.period, None if self.angles is None else len(self.angles)))
         put("covariance", choice("covariance", self.covariance, STRUCTURES))
         put("weights", choice("weights", self.weights, WEIGHTS))
@@ -175,7 +179,15 @@ class CircularModel:
 
         Args:
             spread: (D,) standard deviations of the ordinary columns. dispersion: (A,) of the angles, 1 - R.
+
+        Raises:
+            DataError: angles that do not vary, from which no prior follows.
         """
+        if (dispersion <= LEAST_DISPERSION).any() and any(_is_open(each) for each in self.prior):
+            raise DataError(
+                f"every angle must vary; angle {int(np.argmin(dispersion))} does not, be it one sample or equal ones: "
+                "leave it out, or give prior=mixsci.prior.Concentration(kappa=...)"
+            )
         resolved = []
         for each in self.prior:
             if isinstance(each, Concentration):
@@ -237,6 +249,10 @@ class CircularModel:
         pooled = np.maximum(mixture.pooled_weights, 1e-6)
         whirl = np.broadcast_to(np.sqrt(2.0 / pooled)[:, None], (2, *mixture.directions.shape))
         return np.concatenate([self.ordinary(mixture.n_dims).sizes(mixture), whirl.ravel()])
+
+
+def _is_open(prior: Any) -> bool:
+    return isinstance(prior, Concentration) and prior.kappa is None
 
 
 def _priors(prior: Any) -> tuple[Any, ...]:
