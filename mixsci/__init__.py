@@ -46,6 +46,7 @@ _PUBLIC = {
     "bootstrap": "mixsci.engine.inference.bootstrap",
     "Bootstrap": "mixsci.engine.inference.bootstrap",
     "profile_interval": "mixsci.engine.inference.profile",
+    "anomaly_chances": "mixsci.engine.inference.anomaly",
     "tails": "mixsci.engine.inference.tails",
     "Tails": "mixsci.engine.inference.tails",
     "diagnose": "mixsci.engine.inference.diagnosis",

@@ -86,6 +86,11 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer() and float(value) >= 1
 
 
+def counted_noun(n: int, noun: str) -> str:
+    """A number and what it counts: "1 row", "2 rows"."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
 def refuse_unknown(value: Any, known: Iterable[str], what: str) -> None:
     """Refuse what is not one of the names there are."""
     names = list(known)

@@ -431,3 +431,35 @@ ROWS = np.random.default_rng(0).normal(size=(30, 2))
 def test_what_cannot_be_is_refused_in_a_sentence(ask, message):
     with pytest.raises(mx.DataError, match=message):
         ask()
+
+
+def test_true_angles_are_those_of_an_integral():
+    """Two components, an angle with an error and an ordinary column; the error as the mixture assumes it."""
+    mixture = mx.CircularMixture(
+        [0.3, 0.7], [[0.0], [2.0]], [[[1.0]], [[0.5]]], directions=[[350.0], [60.0]], concentrations=[[3.0], [8.0]],
+        angles=[0], period=360,
+    )  # fmt: skip
+    sigma, row = np.array([25.0, 0.6]), np.array([[20.0, 1.2]])
+    mean, sd = mixture.denoise(mx.Observations(row, mx.noise.from_errors(sigma)))
+    sharp = circular.concentration(-np.expm1(-(np.radians(sigma[0]) ** 2) / 2.0))
+    t, v = np.linspace(0, TURN, 720, endpoint=False), np.linspace(-8.0, 12.0, 2001)
+    grid = np.stack(np.meshgrid(np.degrees(t), v, indexing="ij"), axis=-1).reshape(-1, 2)
+    density = np.exp(mixture.log_density(grid)).reshape(len(t), len(v))
+    density *= np.exp(sharp * np.cos(t - np.radians(20.0)))[:, None] * stats.norm.pdf(1.2, v, sigma[1])
+    density /= density.sum()
+    z = (density.sum(axis=1) * np.exp(1j * t)).sum()
+    assert mean[0, 0] == pytest.approx(np.degrees(np.angle(z)) % 360, abs=1e-6)
+    assert sd[0, 0] == pytest.approx(np.degrees(np.sqrt(-2 * np.log(np.abs(z)))), abs=1e-6)
+    middle = density.sum(axis=0) @ v
+    assert mean[0, 1] == pytest.approx(middle, abs=1e-6)
+    assert sd[0, 1] == pytest.approx(np.sqrt(density.sum(axis=0) @ (v - middle) ** 2), abs=1e-6)
+
+
+def test_without_errors_rows_are_what_they_are_and_gaps_as_imputed():
+    rows = np.array([[200.0, 1.0], [np.nan, 1.0]])
+    mixture = mx.CircularMixture(
+        [0.5, 0.5], [[0.0], [2.0]], np.ones((2, 1, 1)), directions=[[350.0], [60.0]], concentrations=[[3.0], [8.0]],
+        angles=[0], period=360,
+    )  # fmt: skip
+    for found, filled in zip(mixture.denoise(rows), mixture.impute(rows), strict=True):
+        np.testing.assert_allclose(found, filled, atol=1e-6)

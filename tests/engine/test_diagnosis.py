@@ -367,6 +367,8 @@ def test_overlap_of_what_is_no_gaussian_mixture_is_refused():
     rng = np.random.default_rng(1)
     z = two_clusters() @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(500, 6))
     fit, _ = fitted(mx.FactorModel(2, 1), z)
-    for bad in (fit, "mixture", mx.Mixture([0.5, 0.5], [[np.nan], [1.0]], np.ones((2, 1, 1)))):
+    for bad in (fit, mx.Mixture([0.5, 0.5], [[np.nan], [1.0]], np.ones((2, 1, 1)))):
         with pytest.raises(mx.DataError, match="overlap is that of"):
             overlap(bad)
+    with pytest.raises(mx.DataError, match="a mixture is needed"):
+        overlap("mixture")

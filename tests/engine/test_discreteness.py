@@ -77,7 +77,7 @@ def test_types_are_told_from_variation(intrinsic, verdict):
     assert answer.interval[0, 0] <= intrinsic**2 <= answer.interval[0, 1]
     assert answer.discrete.mixture.covariances.max() == 0.0
     assert answer.ratio == pytest.approx(answer.excess / 0.16)
-    assert str(answer).startswith({"discrete": "nothing speaks", "continuous": "the 3 peaks"}[verdict])
+    assert str(answer).startswith({"discrete": "nothing speaks", "continuous": "3 peaks, wider"}[verdict])
 
 
 def test_few_rows_with_large_errors_cannot_tell():

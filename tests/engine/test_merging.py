@@ -91,7 +91,7 @@ def test_bad_input_ends_in_a_sentence(banana):
     x, fit = banana
     with pytest.raises(mx.DataError, match="n_clusters must be from 1 to 4"):
         mx.merge_components(fit, x).labels(x, 5)
-    with pytest.raises(mx.DataError, match="fit must be a Fit or a Mixture"):
+    with pytest.raises(mx.DataError, match="a Mixture or a Fit"):
         mx.merge_components(3, x)
 
 

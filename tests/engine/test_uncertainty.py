@@ -7,6 +7,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
@@ -776,7 +777,7 @@ def test_other_rows_are_refused():
 def test_what_is_no_fit_or_no_method_is_refused():
     x = two_clusters()
     fit = fit_two(x)
-    with pytest.raises(mx.DataError, match=r"fit must be what mixsci\.fit returns; got Mixture"):
+    with pytest.raises(mx.DataError, match=r"fit must be what mixsci\.fit returns, .* got Mixture"):
         standard_errors(fit.mixture, x)
     with pytest.raises(
         mx.DataError, match="method must be one of 'observed', 'scores', 'sandwich', 'auto'; got 'fast'"
@@ -803,3 +804,40 @@ def test_directions_join_in_order():
     both = Directions.joined(one, Directions(np.zeros((2, 2)), np.ones((2, 3))))
     assert len(both) == 3
     np.testing.assert_array_equal(both.combine(np.eye(3)[:, [2]]).numbers, np.ones((1, 3)))
+
+
+def test_a_table_has_errors_beside_the_numbers():
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame({"a": rng.normal(3.0, 2.0, 400), "b": rng.normal(0.0, 1.0, 400)})
+    fit = mx.fit(mx.Model(1), x, rng=0)
+    sure, again = mx.standard_errors(fit, x), mx.bootstrap(fit, x, 200, rng=0)
+    for table in (sure.summary(), again.summary()):
+        assert list(table)[:4] == ["weight", "weight_error", "a", "a_error"]
+        assert table["a_error"][0] == pytest.approx(2.0 / 20, rel=0.15)
+        assert table["sd(b)_error"][0] == pytest.approx(1.0 / np.sqrt(800), rel=0.15)
+    pd.testing.assert_frame_equal(sure.summary()[list(fit.summary())], fit.summary())
+
+
+def test_estimators_and_selections_stand_for_their_fits():
+    x = np.random.default_rng(0).normal(size=(60, 1))
+    estimator = mx.GaussianMixture(1, random_state=0).fit(x)
+    selection = mx.select(x, [1], "full", starts=1, rng=0)
+    for found in (estimator, selection):
+        assert mx.standard_errors(found, x).means == pytest.approx(x.std() / np.sqrt(60), rel=1e-3)
+        assert len(mx.bootstrap(found, x, 2, rng=0).mixtures) == 2
+        assert mx.diagnose(found, x).rows == pytest.approx([60.0])
+        assert mx.tails(found, 1.0).probability > 0
+    with pytest.raises(mx.DataError, match="a fitted estimator or a selection; got GaussianMixture"):
+        mx.standard_errors(mx.GaussianMixture(), x)
+
+
+def test_functions_that_are_none_are_refused():
+    x = np.random.default_rng(0).normal(size=(60, 1))
+    sure = mx.standard_errors(mx.fit(mx.Model(1), x), x)
+    with pytest.raises(mx.DataError, match="a function of a mixture is needed"):
+        sure.of(3)
+    with pytest.raises(mx.DataError, match="it gives NaN"):
+        sure.of(lambda mixture: np.nan * mixture.means)
+    for n in (0, 3, 2.0, "a"):
+        with pytest.raises(mx.DataError, match="n must be a power of 2"):
+            sure.draws(n)

@@ -20,6 +20,36 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+def fit_of(found: Any) -> Fit:
+    """The `Fit` that is meant: one itself, that of a fitted estimator, the best of a selection.
+
+    Raises:
+        DataError: anything else.
+    """
+    for each in (found, getattr(found, "fit_", None), getattr(found, "best", None)):
+        if isinstance(each, Fit):
+            return each
+    raise DataError(
+        f"fit must be what mixsci.fit returns, a fitted estimator or a selection; got {type(found).__name__}"
+    )
+
+
+def mixture_of(found: Any) -> Mixture:
+    """The mixture that is meant: one itself, or that of what `fit_of` takes.
+
+    Raises:
+        DataError: anything else.
+    """
+    if isinstance(found, Mixture):
+        return found
+    try:
+        return fit_of(found).mixture
+    except DataError:
+        raise DataError(
+            f"a mixture is needed, a Mixture or a Fit, a fitted estimator or a selection; got {type(found).__name__}"
+        ) from None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A fitted mixture and how it was found; it never holds the data.
@@ -93,7 +123,7 @@ class Fit:
 
     def summary(self) -> pd.DataFrame:
         """A table of the components under the names of the columns."""
-        return self.mixture.summary(self._latent_names)
+        return self.mixture.summary(self.names_of_variables)
 
     def marginal(self, dims: Sequence[int | str], *, group: Hashable | None = None) -> Mixture:
         """The mixture of some of the dimensions, by number or name."""
@@ -121,13 +151,14 @@ class Fit:
         return plot_fit(self, ax=ax, **options)
 
     @property
-    def _latent_names(self) -> tuple[str, ...] | None:
+    def names_of_variables(self) -> tuple[str, ...] | None:
+        """Names of what the mixture is of; None where rows saw a projection of it, or had no names."""
         return self.names if self.names is not None and len(self.names) == self.mixture.n_variables else None
 
     def _dim(self, dim: int | str) -> int:
         if not isinstance(dim, str):
             return dim
-        names = self._latent_names or ()
+        names = self.names_of_variables or ()
         if dim not in names:
             raise DataError(f"dimensions are named {', '.join(names) or 'by number'}; got {dim!r}")
         return names.index(dim)

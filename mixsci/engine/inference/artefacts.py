@@ -106,6 +106,11 @@ class Case:
         return mean if mean.size else np.zeros(self.mixture.means.shape)
 
     @property
+    def or_prior(self) -> str:
+        """The advice to give a prior, where there is none."""
+        return "" if self.model.pseudo_is_set else ", or give the model a prior"
+
+    @property
     def blurred(self) -> Array:
         """(K, D, D) covariances with the mean error variances of each component's rows."""
         return np.asarray(self.mixture.covariances + self.errors[:, :, None] * np.eye(self.mixture.n_dims))
@@ -137,8 +142,8 @@ class Tiny:
         for k, rows in enumerate(case.seen):
             if rows < case.numbers(k):
                 sentence = (
-                    f"component {k} has {case.numbers(k)} free numbers and {rows:.1f} rows to find them from: leave it "
-                    "out, or give all components one covariance, or a prior"
+                    f"component {k} has {case.numbers(k)} free numbers and {rows:.1f} rows to find them from: fit "
+                    f"fewer, or give all components one covariance{case.or_prior}"
                 )
                 yield (k,), sentence
 
@@ -157,20 +162,20 @@ class Collapsed:
         falling = min(case.free, key=lambda k: share[k]) if case.fit.outcome is Outcome.COLLAPSED else None
         for k in case.free:
             if floor > 0 and lowest[k] <= floor * (1.0 + _AT_FLOOR):
-                yield (k,), self._at_floor(k, floor)
+                yield (k,), self._at_floor(k, floor) + case.or_prior
             elif k == falling or (exact and share[k] < _NO_SPREAD):
-                yield (k,), self._without_spread(k)
+                yield (k,), self._without_spread(k) + case.or_prior
 
     def _at_floor(self, k: int, floor: float) -> str:
         return (
-            f"component {k} stands at the floor of {floor:g}: its smallest variance is the floor's, not its rows': a "
-            "prior or fewer components may serve better"
+            f"component {k} stands at the floor of {floor:g}: its smallest variance is the floor's, not its rows': fit "
+            "fewer components"
         )
 
     def _without_spread(self, k: int) -> str:
         return (
             f"component {k} has no spread in some direction: its rows repeat one another there, or it collapses onto "
-            "few; use a floor, a prior or fewer components"
+            "few; use a floor or fewer components"
         )
 
 
@@ -187,8 +192,8 @@ class Thin:
             if few and _NO_SPREAD <= share < _THIN:
                 sentence = (
                     f"component {k}, of {rows[k]:.1f} rows, is {1.0 / np.sqrt(share):.0f} times as narrow as the "
-                    "others in some direction, as few rows that happen to lie so make one: compare other starts, or "
-                    "give the model a prior"
+                    "others in some direction, as few rows that happen to lie so make one: compare other starts"
+                    f"{case.or_prior}"
                 )
                 yield (k,), sentence
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 from mixsci.engine.circular_mixture import CircularMixture
 from mixsci.engine.em.fit import check_settings, fit as fit_to
 from mixsci.engine.em.ordering import gives_order, reordered
-from mixsci.engine.em.result import Fit
+from mixsci.engine.em.result import Fit, fit_of
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.em.steps import expect
 from mixsci.engine.em.watching import counted
@@ -23,12 +23,15 @@ from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.inference.matching import match
 from mixsci.engine.inference.numbers import parts_of
 from mixsci.engine.inference.redrawing import redraw
-from mixsci.engine.inference.uncertainty import refuse_other_rows, value_of
+from mixsci.engine.inference.uncertainty import number_of, refuse_other_rows, with_errors
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.observations import Observations, as_observations
 from mixsci.engine.tables import as_chance, as_generator, is_whole, refuse_unknown
 from mixsci.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = np.ndarray
 Kind = Literal["parametric", "weighted", "rows"]
@@ -105,6 +108,7 @@ class Bootstrap:
         lost: replicates left out, by outcome: a component collapsed or died, or there was no fit.
         unclear: refits among `mixtures` whose components could as well have other labels.
         unfinished: refits among `mixtures` that stopped before their end.
+        names: of the variables, if they have any.
     """
 
     mixture: Mixture
@@ -113,6 +117,7 @@ class Bootstrap:
     lost: dict[str, int]
     unclear: int
     unfinished: int
+    names: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         lost = "".join(f", {count} lost ({name})" for name, count in self.lost.items())
@@ -149,11 +154,15 @@ class Bootstrap:
 
     def draws(self, function: Callable[[Mixture], Any]) -> Array:
         """(b, ...) values of a function of each refitted mixture."""
-        return np.array([value_of(function, each) for each in self.mixtures])
+        return np.array([number_of(function, each) for each in self.mixtures])
 
     def of(self, function: Callable[[Mixture], Any]) -> tuple[Array, Array]:
         """Value and standard error of a function of the mixture."""
-        return value_of(function, self.mixture), self.draws(function).std(axis=0, ddof=1)
+        return number_of(function, self.mixture), self.draws(function).std(axis=0, ddof=1)
+
+    def summary(self) -> pd.DataFrame:
+        """The table of the components, `Fit.summary`, with the standard error of every number beside it."""
+        return with_errors(self, self.names)
 
     def interval(
         self, function: Callable[[Mixture], Any], level: float = 0.95, kind: IntervalKind = "percentile"
@@ -176,7 +185,7 @@ class Bootstrap:
             raise DataError(
                 f"an interval of level {level:g} needs {needed} replicates or more; got {len(self.mixtures)}: raise n"
             )
-        return INTERVALS[kind](self.draws(function), value_of(function, self.mixture), level)
+        return INTERVALS[kind](self.draws(function), number_of(function, self.mixture), level)
 
 
 def bootstrap(
@@ -212,9 +221,7 @@ def bootstrap(
         >>> again.standard_errors["weights"].round(2)
         array([0.02, 0.02])
     """
-    obs, rng = as_observations(obs), as_generator(rng)
-    if not isinstance(fit, Fit):
-        raise DataError(f"fit must be what mixsci.fit returns; got {type(fit).__name__}")
+    fit, obs, rng = fit_of(fit), as_observations(obs), as_generator(rng)
     refuse_search(fit.model, "a bootstrap goes")
     refuse_unknown(kind, KINDS, "kind")
     check_settings(tol, max_iter)
@@ -288,6 +295,7 @@ def _gathered(fit: Fit, found: list[_Refit], kind: str) -> Bootstrap:
         lost={name: lost.count(name) for name in sorted(set(lost))},
         unclear=sum(not one.clear for one in kept),
         unfinished=sum(not Outcome[one.outcome].converged for one in kept),
+        names=fit.names_of_variables,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixsci.engine.circular_mixture import refuse_angles
-from mixsci.engine.em.result import Fit
+from mixsci.engine.em.result import Fit, fit_of
 from mixsci.engine.em.steps import expect
 from mixsci.engine.execution import Workers
 from mixsci.engine.factor_mixture import FactorMixture
@@ -20,6 +20,7 @@ from mixsci.engine.inference.uncertainty import refuse_other_rows
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import as_source
+from mixsci.engine.tables import counted_noun
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class Diagnosis:
     findings: tuple[Finding, ...]
 
     def __repr__(self) -> str:
-        said = f"{len(self.findings)} warning{'s' * (len(self.findings) != 1)}"
-        return f"Diagnosis({len(self.rows)} components, {self.error_rate:.1%} of labels expected wrong, {said})"
+        components, said = counted_noun(len(self.rows), "component"), counted_noun(len(self.findings), "warning")
+        return f"Diagnosis({components}, {self.error_rate:.1%} of labels expected wrong, {said})"
 
     def __str__(self) -> str:
         return "\n".join([repr(self), *(f"- {sentence}" for sentence in self.warnings)])
@@ -108,8 +109,7 @@ def diagnose(fit: Fit, obs: Any, *, workers: Workers = None) -> Diagnosis:
         >>> [finding.kind for finding in halved.findings]
         ['superfluous']
     """
-    if not isinstance(fit, Fit) or not isinstance(fit.mixture, Mixture):
-        raise DataError(f"fit must be what mixsci.fit returns for Gaussians; got {type(fit).__name__}")
+    fit = fit_of(fit)
     refuse_angles(fit.mixture, "a diagnosis is that")
     if isinstance(fit.mixture, HardMixture):
         raise DataError(

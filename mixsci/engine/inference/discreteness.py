@@ -16,14 +16,15 @@ import numpy as np
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.steps import expect
+from mixsci.engine.em.watching import counted
 from mixsci.engine.inference.climbing import climb_from
 from mixsci.engine.inference.intrinsic import IntrinsicVariance
-from mixsci.engine.inference.measuring import Measured, measured, residual, typical_variance
+from mixsci.engine.inference.measuring import measured, residual, typical_variance
 from mixsci.engine.inference.redrawing import most_extreme, replicates
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.observations import Observations
-from mixsci.engine.tables import as_chance, as_generator, is_whole, refuse_unknown
+from mixsci.engine.tables import as_chance, as_generator, counted_noun, is_whole, refuse_unknown
 from mixsci.errors import ConvergenceWarning, DataError
 
 Array = np.ndarray
@@ -72,12 +73,13 @@ class Discreteness:
         return f"Discreteness({self.verdict}, p = {self.p_value:.3g})"
 
     def __str__(self) -> str:
-        share, (low, high) = self.ratio, (self.interval / self.error_variance[:, None]).T
-        parts = [f"{a:.3g} [{b:.3g}, {c:.3g}]" for a, b, c in zip(share, low, high, strict=True)]
-        said = _SENTENCES[self.verdict].format(types=self.discrete.n_components)
+        ends = np.sqrt(np.column_stack([self.excess, self.interval]))
+        parts = [f"{sd:.3g} [{low:.3g}, {high:.3g}]" for sd, low, high in ends]
+        errors = ", ".join(f"{sd:.3g}" for sd in np.sqrt(self.error_variance))
+        said = _SENTENCES[self.verdict].format(types=counted_noun(self.discrete.n_components, _NOUNS[self.verdict]))
         return (
-            f"{said} (p = {self.p_value:.3g}); intrinsic variance in units of the error variance, with its "
-            f"{100 * self.confidence:g} % interval: {', '.join(parts)}{_TOO_LARGE if self.too_narrow.any() else ''}"
+            f"{said} (p = {self.p_value:.3g}); intrinsic standard deviation, with its {100 * self.confidence:g} % "
+            f"interval: {', '.join(parts)}, where the error's is {errors}{_TOO_LARGE if self.too_narrow.any() else ''}"
         )
 
     @property
@@ -93,10 +95,11 @@ class Discreteness:
 
 _TOO_LARGE = "; the peaks are narrower than errors of the stated size would make them: check the errors"
 _SENTENCES = {
-    "discrete": "nothing speaks against {types} discrete types blurred by error",
-    "continuous": "the {types} peaks are wider than the errors make them: continuous variation",
-    "undecided": "these rows cannot tell {types} discrete types from continuous variation",
+    "discrete": "nothing speaks against {types} blurred by error",
+    "continuous": "{types}, wider than errors alone make a peak: continuous variation",
+    "undecided": "these rows cannot tell {types} from continuous variation",
 }
+_NOUNS = {"discrete": "discrete type", "continuous": "peak", "undecided": "discrete type"}
 
 
 def discrete_or_continuous(
@@ -113,6 +116,7 @@ def discrete_or_continuous(
     starts: int = 10,
     rng: Any = None,
     workers: Any = None,
+    progress: bool = False,
 ) -> Discreteness:
     """Are the peaks discrete types blurred by a known error, or do the things themselves vary?
 
@@ -131,6 +135,7 @@ def discrete_or_continuous(
         starts: of each of the two fits.
         rng: seed or generator.
         workers: threads; None = all processors.
+        progress: show on standard error how many sets are done.
 
     Raises:
         DataError: values without an error, or with an error of 0; a projection; repeats of which no thing has two.
@@ -151,7 +156,9 @@ def discrete_or_continuous(
         # A climb to a variance of zero has no end, and stops within the tolerance all the same.
         warnings.simplefilter("ignore", ConvergenceWarning)
         answer = question.ask(rows.observations, starts, rng)
-        statistics = _drawn(question, answer, rows, n_boot, level if early_stop else None, rng)
+        again = (question.again(rows.again(answer.discrete.mixture, rng), answer.begin) for _ in range(n_boot))
+        shown = counted(again, "replicates", n_boot, show=progress)
+        statistics = replicates(shown, answer.statistic, most_extreme(n_boot, level) if early_stop else None)
         intrinsic = IntrinsicVariance.of(answer.continuous, rows.observations, workers)
         interval = intrinsic.interval(confidence, rows.doubt)
     return _judged(rows.observations, answer, statistics, intrinsic.values, interval, level, confidence)
@@ -275,11 +282,3 @@ def _wide(mixture: Mixture, obs: Observations) -> Mixture:
     least = _FIRST_SHARE * typical_variance(obs)
     variances = np.maximum(np.diagonal(mixture.covariances, axis1=1, axis2=2), least)
     return mixture.evolve(covariances=variances[:, :, None] * np.eye(mixture.n_dims))
-
-
-def _drawn(
-    question: _Question, answer: _Answer, rows: Measured, n_boot: int, level: float | None, rng: np.random.Generator
-) -> Array:
-    """Statistics of rows drawn from the discrete fit; with a level, only until so many are as large that it is lost."""
-    again = (question.again(rows.again(answer.discrete.mixture, rng), answer.begin) for _ in range(n_boot))
-    return replicates(again, answer.statistic, None if level is None else most_extreme(n_boot, level))

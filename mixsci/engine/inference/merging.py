@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import xlogy
 
+from mixsci.engine.em.result import mixture_of
 from mixsci.engine.execution import Workers, map_blocks
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.observations import as_source
@@ -91,9 +92,7 @@ def merge_components(fit: Any, obs: Any, *, workers: Workers = None) -> Merging:
         >>> sorted(np.bincount(merging.labels(x, 2)).tolist())
         [150, 300]
     """
-    mixture = getattr(fit, "mixture", fit)
-    if not hasattr(mixture, "shares"):
-        raise DataError(f"fit must be a Fit or a Mixture; got {type(fit).__name__}")
+    mixture = mixture_of(fit)
     clusters: Clusters = tuple((k,) for k in range(mixture.n_components))
     gains, rows, entropy = _sums(mixture, obs, workers)
     found, entropies, merged = {len(clusters): clusters}, {len(clusters): entropy}, {len(clusters): 0.0}

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from mixsci.engine.circular_mixture import refuse_angles
+from mixsci.engine.em.result import mixture_of
 from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.hard_mixture import HardMixture
@@ -47,9 +48,9 @@ def overlap(mixture: Any) -> Array:
         array([[0.   , 0.159],
                [0.159, 0.   ]])
     """
-    mixture = getattr(mixture, "mixture", mixture)
+    mixture = mixture_of(mixture)
     refuse_angles(mixture, "overlap is that")
-    if not isinstance(mixture, Mixture) or isinstance(mixture, FactorMixture | HardMixture) or mixture.open:
+    if isinstance(mixture, FactorMixture | HardMixture) or mixture.open:
         raise DataError(
             f"overlap is that of a complete Mixture of Gaussians; got {type(mixture).__name__}: for factors "
             "take mixsci.diagnose(fit, obs).confusion"
@@ -64,12 +65,12 @@ def _pairwise(mixture: Mixture) -> Array:
     roots = np.linalg.cholesky(mixture.covariances + least)
     # One point without coordinates where a single direction is all there is.
     points = even_points(_POINTS, d - 1) if d > 1 else np.empty((1, 0))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):  # a weight of zero
         log_weights = np.log(mixture.pooled_weights)
     out = np.zeros((k, k))
     for i in range(k):
         for j in range(k):
-            if i != j and log_weights[i] > -np.inf:
+            if i != j and min(log_weights[i], log_weights[j]) > -np.inf:
                 change = np.linalg.solve(roots[j], roots[i])
                 apart = np.linalg.solve(roots[i], mixture.means[j] - mixture.means[i])
                 out[i, j] = _chance(change, apart, log_weights[j] - log_weights[i], points)

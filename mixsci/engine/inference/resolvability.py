@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import chdtri, chndtr, chndtrinc
 
 from mixsci.engine.circular_mixture import refuse_angles
+from mixsci.engine.em.result import mixture_of
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.inference.climbing import climb_from
 from mixsci.engine.inference.points import Points, draws_of, grid_of
@@ -53,6 +54,7 @@ class Pair:
         divergence: nats per row from the best mixture in which the two are one and the others as they are.
         power: chance that n_rows rows tell them apart. rows_needed: rows that do so with the chance asked for.
         n_rows, level, wanted: rows there are, level of the test, chance asked for.
+        exact: whether rows were taken to be whole and without errors.
         errors: standard errors of information, efficient_information and divergence, zero where these were integrated.
     """
 
@@ -66,6 +68,7 @@ class Pair:
     n_rows: int
     level: float
     wanted: float
+    exact: bool
     errors: tuple[float, float, float]
 
     def __repr__(self) -> str:
@@ -74,7 +77,8 @@ class Pair:
     def __str__(self) -> str:
         return (
             f"components {self.components[0]} and {self.components[1]}, {2 * self.half_separation:.2g} standard "
-            f"deviations apart: {self.n_rows} rows {'suffice' if self.resolved else 'are too few'}; {self._needed} to "
+            f"deviations apart: {self.n_rows} rows{' without gaps and errors' if self.exact else ''} "
+            f"{'suffice' if self.resolved else 'are too few'}; {self._needed} to "
             f"tell them apart with chance {self.wanted:g} at level {self.level:g} (with these: {self.power:.2f})"
             f"{self._open}"
         )
@@ -177,10 +181,10 @@ def resolvability(
 
 def _plain(mixture: Any) -> Mixture:
     """The mixture with nothing but weights, means, covariances and background."""
-    mixture = getattr(mixture, "mixture", mixture)
+    mixture = mixture_of(mixture)
     refuse_angles(mixture, "resolvability is that")
-    if isinstance(mixture, FactorMixture) or not isinstance(mixture, Mixture):
-        raise DataError(f"resolvability is of a Mixture or a Fit that holds one; got {type(mixture).__name__}")
+    if isinstance(mixture, FactorMixture):
+        raise DataError("resolvability is that of a Mixture of Gaussians; got FactorMixture")
     if mixture.open:
         raise DataError("this mixture has parts left open (NaN): it can start a fit, and no more")
     if mixture.weights.ndim == 2 or mixture.offsets is not None:
@@ -292,8 +296,13 @@ def _judge(
     return Pair(
         components=pair, half_separation=line.half, information=info, efficient_information=rest,
         divergence=divergence, power=test.power_of(divergence), rows_needed=test.rows_for(divergence),
-        n_rows=test.n_rows, level=test.level, wanted=test.power, errors=(info_error, rest_error, error),
+        n_rows=test.n_rows, level=test.level, wanted=test.power, exact=_is_exact(design),
+        errors=(info_error, rest_error, error),
     )  # fmt: skip
+
+
+def _is_exact(design: Observations) -> bool:
+    return design.projection is None and not design.has_noise and bool(design.seen().all())
 
 
 def _problem(

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
 from mixsci.engine.circular_mixture import refuse_angles
+from mixsci.engine.em.result import mixture_of
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.tables import as_number, as_numbers, refuse_unknown
 from mixsci.errors import DataError
@@ -113,9 +114,7 @@ def tails(
 
 
 def _one_dimension(mixture: Any, group: Hashable | None) -> Mixture:
-    mixture = getattr(mixture, "mixture", mixture)
-    if not isinstance(mixture, Mixture):
-        raise DataError(f"tails are those of a Mixture or a Fit; got {type(mixture).__name__}")
+    mixture = mixture_of(mixture)
     refuse_angles(mixture, "tails are those")
     if mixture.n_variables != 1:
         raise DataError(f"tails need one dimension; take marginal([dim]) of these {mixture.n_variables}")

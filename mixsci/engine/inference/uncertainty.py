@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.special import ndtri
 
-from mixsci.engine.em.result import Fit
+from mixsci.engine.em.result import Fit, fit_of
 from mixsci.engine.em.steps import expect
 from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.inference.information import refuse_singular
@@ -23,8 +23,11 @@ from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import as_observations
-from mixsci.engine.tables import as_chance, as_numbers, is_whole
+from mixsci.engine.tables import as_chance, as_numbers
 from mixsci.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = np.ndarray
 Method = Literal["observed", "scores", "sandwich", "auto"]
@@ -55,6 +58,7 @@ class StandardErrors:
         rates, theta, offsets, background: of the shapes of the mixture's, None where it has none.
         free: directions of one standard error each, independent of one another. lost: those that nothing holds.
         steps: of finite differences along the free ones, in standard errors.
+        names: of the variables, if they have any.
 
     Example:
         >>> import numpy as np, mixsci as mx
@@ -81,6 +85,7 @@ class StandardErrors:
     free: Directions = field(repr=False)
     lost: Directions = field(repr=False)
     steps: Array = field(repr=False)
+    names: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"StandardErrors({len(self.free)} free directions, {len(self.lost)} lost, {self.method})"
@@ -94,6 +99,10 @@ class StandardErrors:
         value, changes, lost = self._linear(function)
         error = np.sqrt((changes**2).sum(axis=0))
         return value, np.where(lost, np.nan, error)
+
+    def summary(self) -> pd.DataFrame:
+        """The table of the components, `Fit.summary`, with the standard error of every number beside it."""
+        return with_errors(self, self.names)
 
     def covariance_of(self, function: Callable[[Mixture], Any]) -> Array:
         """(s, s) covariance of what a function of the mixture gives, s numbers in all."""
@@ -133,7 +142,7 @@ class StandardErrors:
             >>> round(float(np.std([draw.means[0, 0] for draw in sure.draws(64)])), 1)
             0.1
         """
-        if not is_whole(n) or n & (n - 1):
+        if not isinstance(n, int | np.integer) or n < 1 or n & (n - 1):
             raise DataError(f"n must be a power of 2, so that draws are even; got {n!r}")
         if not len(self.free):
             return [self.mixture]
@@ -145,7 +154,7 @@ class StandardErrors:
 
     def _linear(self, function: Callable[[Mixture], Any]) -> tuple[Array, Array, Array]:
         """Value, its changes (q, ...) by one standard error along each free direction, and where it is lost."""
-        value = value_of(function, self.mixture)
+        value = number_of(function, self.mixture)
         changes = np.zeros((len(self.free), *value.shape))
         for j, step in enumerate(self.steps):
             ahead, back = (value_of(function, self._at(self.free.numbers[j], sign * step)) for sign in (1.0, -1.0))
@@ -195,14 +204,14 @@ def standard_errors(fit: Fit, obs: Any, *, method: Method = "observed", workers:
         >>> standard_errors(mx.fit(mx.Model(2), x, rng=0), x).weights.round(3)
         array([0.022, 0.022])
     """
-    obs = obs if hasattr(obs, "blocks") else as_observations(obs)
+    fit, obs = fit_of(fit), obs if hasattr(obs, "blocks") else as_observations(obs)
     chosen = _chosen(fit, obs, method)
     stats = expect(fit.mixture, obs, workers=workers)
     refuse_other_rows(fit, stats)
     with one_blas_thread():
         problem = Problem(fit.model, fit.mixture, stats)
         found = solve(problem, *problem.known(obs, chosen, workers))
-        errors = _errors(problem, found, chosen)
+        errors = replace(_errors(problem, found, chosen), names=fit.names_of_variables)
     for sentence in found.remarks(problem):
         warnings.warn(sentence, stacklevel=2)
     return errors
@@ -210,8 +219,6 @@ def standard_errors(fit: Fit, obs: Any, *, method: Method = "observed", workers:
 
 def _chosen(fit: Any, obs: Any, method: str) -> str:
     """The method to use."""
-    if not isinstance(fit, Fit):
-        raise DataError(f"fit must be what mixsci.fit returns; got {type(fit).__name__}")
     if not isinstance(fit.model, Model):
         raise DataError(
             f"standard errors are those of a mixsci.Model; got a {type(fit.model).__name__}: ask mixsci.bootstrap"
@@ -280,7 +287,22 @@ def value_of(function: Callable[[Mixture], Any], mixture: Mixture) -> Array:
     """What a function gives of a mixture, as numbers."""
     if not callable(function):
         raise DataError(f"a function of a mixture is needed, such as lambda m: m.means[0, 0]; got {function!r:.80}")
-    found = np.array(as_numbers(function(mixture), "what the function gives").values, dtype=float)
+    return np.array(as_numbers(function(mixture), "what the function gives").values, dtype=float)
+
+
+def number_of(function: Callable[[Mixture], Any], mixture: Mixture) -> Array:
+    """The same where it must be a number."""
+    found = value_of(function, mixture)
     if np.isnan(found).any():
-        raise DataError("the function must give numbers; of this mixture it gives NaN")
+        raise DataError(f"the function must give numbers; of {mixture!r} it gives NaN")
     return found
+
+
+def with_errors(sure: Any, names: tuple[str, ...] | None) -> pd.DataFrame:
+    """The table of the components of a mixture, the standard error of every column in one beside it."""
+    table = sure.mixture.summary(names)
+    with np.errstate(invalid="ignore"):  # a variance that a step takes below zero: its error is NaN
+        _, errors = sure.of(lambda mixture: mixture.summary(names).to_numpy())
+    for j, name in enumerate(list(table)):
+        table.insert(2 * j + 1, f"{name}_error", errors[:, j])
+    return table
