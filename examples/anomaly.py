@@ -17,18 +17,6 @@ def observe(latent: np.ndarray, rng: np.random.Generator) -> mx.Observations:
     return mx.Observations(x, noise=mx.noise.from_errors(sigma))
 
 
-def tail_chances(fit: mx.Fit, obs: mx.Observations, rng: np.random.Generator, draws: int = 400) -> np.ndarray:
-    """(n,) chances that a normal row with the gaps and errors of each would be at most as probable as it is."""
-    score = fit.log_density(obs)
-    latent, _ = fit.sample(draws * len(obs), rng=rng)
-    sigma = np.sqrt(np.diagonal(obs.noise.covariances(len(obs)), axis1=1, axis2=2))
-    # Every row is drawn anew as often: its errors and gaps, other latent points.
-    again = np.tile(sigma, (draws, 1))
-    x = np.where(np.tile(obs.seen(), (draws, 1)), latent + again * rng.normal(size=latent.shape), np.nan)
-    drawn = fit.log_density(mx.Observations(x, noise=mx.noise.from_errors(again))).reshape(draws, len(obs))
-    return (1 + (drawn <= score).sum(axis=0)) / (draws + 1)
-
-
 # Three ways in which a machine runs, in four sensors; learnt from 1500 rows of normal running.
 rng = np.random.default_rng(8)
 normal = mx.Mixture(
@@ -45,7 +33,7 @@ held_out = observe(normal.sample(1000, rng=rng)[0], rng)
 broken, faulty = normal.sample(300, rng=rng)[0], rng.integers(4, size=300)
 broken[np.arange(300), faulty] = rng.permutation(broken)[np.arange(300), faulty]
 broken = observe(broken, rng)
-chance, chance_broken = tail_chances(fit, held_out, rng), tail_chances(fit, broken, rng)
+chance, chance_broken = (mx.anomaly_chances(fit, rows, 399, rng=rng) for rows in (held_out, broken))
 
 print("\nrate asked for   false alarms among 1000 normal rows   found of 300 broken ones")
 for rate in (0.01, 0.05, 0.1):
@@ -65,7 +53,7 @@ complete = np.flatnonzero(broken.seen().all(axis=1))
 row = complete[chance_broken[complete].argmin()]
 sigma = np.sqrt(np.diagonal(broken.noise.covariances(len(broken))[row]))
 without = np.where(np.eye(4, dtype=bool), np.nan, broken.x[row])
-again = tail_chances(fit, mx.Observations(without, noise=mx.noise.from_errors(np.tile(sigma, (4, 1)))), rng)
+again = mx.anomaly_chances(fit, mx.Observations(without, mx.noise.from_errors(np.tile(sigma, (4, 1)))), 399, rng=rng)
 print(f"\nrow {row} has a chance of {chance_broken[row]:.3f}; its sensor {faulty[row]} is out of tune")
 for sensor in range(4):
     print(f"without sensor {sensor} its chance is {again[sensor]:.3f}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixsci.engine.em.fit import fit
 from mixsci.engine.em.result import Fit
+from mixsci.engine.em.variational_fit import VariationalFit
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.priors import GaussWishart, InverseWishart
 from mixsci.engine.model.weights import Annihilating, StickBreaking
@@ -51,6 +52,8 @@ class BayesianGaussianMixture(GaussianMixture):
         converged_, n_iter_: whether the last climb came to its end, and its passes over the data.
         lower_bound_: per row, the bound on the log evidence, or minus the length of the message. lower_bounds_: after
             each pass of the last climb.
+        weight_concentration_: of stick-breaking weights, (a, b) of the posteriors Beta(a, b) of the sticks, (K,) each.
+        mean_precision_, degrees_of_freedom_: (K,) of the posteriors of means and precisions, the same.
         n_features_in_, feature_names_in_: columns of X.
         fit_: the `Fit` behind all this.
 
@@ -109,6 +112,11 @@ class BayesianGaussianMixture(GaussianMixture):
         """The estimator itself, fitted; see `GaussianMixture.fit`. Groups share the weights."""
         super().fit(X, noise=noise, projection=projection, sample_weight=sample_weight, groups=groups)
         self.n_components_ = self.fit_.mixture.n_components
+        if isinstance(self.fit_, VariationalFit):
+            model, counts = self.fit_.model, self.fit_.variational.counts
+            self.weight_concentration_ = model.weights.sticks(counts)
+            self.mean_precision_ = model.belief.mean_precision + counts
+            self.degrees_of_freedom_ = model.freedom(counts)
         return self
 
     def _model(self) -> Model:
