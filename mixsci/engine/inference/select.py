@@ -60,28 +60,32 @@ class Criterion:
     """What fits are compared by: its name in words, its value for a candidate (smaller is better).
 
     Attributes:
-        errors: whether differences have a standard error, over folds, instead of a fixed size that says nothing.
+        unit: of a value that has an error, over folds; none where differences have a fixed size that says nothing.
     """
 
     words: str
     value: Callable[[Candidate], float]
-    errors: bool = False
+    unit: str = ""
+
+    def error(self, one: Candidate, best: Candidate) -> float:
+        """Standard error, over folds, of the difference of a candidate from the best; NaN where there are not two."""
+        if not self.unit or len(best.foretold) < 2:
+            return np.nan
+        by_fold = np.subtract(best.foretold, one.foretold)
+        return float(np.std(by_fold, ddof=1) / np.sqrt(len(by_fold)))
 
     def undecided(self, one: Candidate, best: Candidate) -> bool:
         """Whether the criterion cannot tell a candidate from the best."""
         apart = self.value(one) - self.value(best)
-        if not self.errors:
-            return apart < UNDECIDED
-        by_fold = np.subtract(best.foretold, one.foretold)
-        return bool(apart <= np.std(by_fold, ddof=1) / np.sqrt(len(by_fold)))
+        return apart <= self.error(one, best) if self.unit else apart < UNDECIDED
 
 
 CRITERIA: dict[str, Criterion] = {
     "bic": Criterion("BIC", lambda one: one.fit.bic),
     "aic": Criterion("AIC", lambda one: one.fit.aic),
     "icl": Criterion("ICL", lambda one: one.fit.icl),
-    "cross_validation": Criterion("the log density of rows left out", lambda one: -one.held_out, errors=True),
-    "held_out": Criterion("the log density of hidden values", lambda one: -one.held_out, errors=True),
+    "cross_validation": Criterion("the log density of rows left out", lambda one: -one.held_out, "nats per row"),
+    "held_out": Criterion("the log density of hidden values", lambda one: -one.held_out, "nats per value"),
 }
 
 
