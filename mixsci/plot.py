@@ -183,7 +183,9 @@ def plot_selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
     if not all(one.fit.converged for one in ones):
         ax.plot([], [], "o", color=_PALE, mfc="white", ms=5, label="not at its end")
     _say_undecided(ax, 0.0 if criterion.unit else UNDECIDED)
-    _above(ax, np.concatenate([heights, heights - errors]), _scale_of(errors) if criterion.unit else UNDECIDED)
+    reach = np.nan_to_num(errors)
+    ends = np.concatenate([heights - reach, heights + reach])
+    _above(ax, ends, _scale_of(errors) if criterion.unit else UNDECIDED)
     ax.set_xticks(sorted(each))
     ax.legend(frameon=False, fontsize="small", markerscale=0.7)
     lost = f"{criterion.words}:\nloss against {-least:,.4g} of the best ({criterion.unit})"

@@ -169,7 +169,7 @@ class Selection:
         return pd.DataFrame(lines)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
-        """The criterion over the number of components, a line for each covariance; minimum and elbow marked."""
+        """The criterion above its least over the number of components; see `mixsci.plot.plot_selection`."""
         from mixsci.plot import plot_selection
 
         return plot_selection(self, ax=ax)
