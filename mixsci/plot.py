@@ -679,8 +679,10 @@ def _blurred(mixture: Mixture, dim: int, noise: _Noise) -> tuple[Array, Array]:
 
 
 def _grid_of(means: Array, widths: Array) -> Array:
-    """(t,) points that resolve bumps of these means and widths."""
-    return np.unique((means[:, None] + widths[:, None] * np.linspace(-3.6, 3.6, 145)).ravel())
+    """(t,) points that resolve bumps of these means and widths, no closer than the narrowest asks for."""
+    points, closest = means[:, None] + widths[:, None] * np.linspace(-3.6, 3.6, 145), 0.05 * widths.min()
+    first = np.unique(np.round((points - means.min()) / closest), return_index=True)[1]
+    return np.sort(points.ravel()[first])
 
 
 def _normal(apart: Array, sd: Array) -> Array:
