@@ -517,7 +517,9 @@ def _grid(d: int) -> Array:
     import matplotlib.pyplot as plt
 
     return np.asarray(
-        plt.subplots(d, d, figsize=(2.6 * d + 0.6, 2.3 * d + 0.4), squeeze=False, layout="constrained")[1]
+        plt.subplots(
+            d, d, figsize=(max(2.6 * d + 0.6, 5.2), max(2.3 * d + 0.4, 3.9)), squeeze=False, layout="constrained"
+        )[1]
     )
 
 
@@ -838,4 +840,4 @@ def _above(ax: Axes, heights: Array, unit: float) -> None:
         ax.set_yticks(ticks, [f"{tick:,.0f}" if tick >= 1000 else f"{tick:.3g}" for tick in ticks])
         ax.minorticks_off()
     # A little below zero, so that the ring of the best is whole; bars, and fits that failed, may lie below it.
-    ax.set_ylim(min(-0.3 * unit, 1.05 * low), top * (1.8 if wide else 1.08) + 0.25 * unit)
+    ax.set_ylim(min(-0.3 * unit, low - 0.15 * unit), top * (1.8 if wide else 1.08) + 0.25 * unit)
