@@ -32,5 +32,5 @@ means, covariances = fit.posterior(obs)
 star = int(np.flatnonzero(members & stars["vlos"].isna())[0])
 print(f"star {star}: vlos {means[star, 2]:.0f} ± {np.sqrt(covariances[star, 2, 2]):.0f} km/s, foretold from its motion")
 
-axes = plot.plot_pairs(fit, points=obs, names=["pmra (mas/yr)", "pmdec (mas/yr)", "vlos (km/s)"])
+axes = plot.plot_pairs(fit, data=obs, names=["pmra (mas/yr)", "pmdec (mas/yr)", "vlos (km/s)"])
 Path("stars.png").write_bytes(plot.as_png(axes[0, 0]))

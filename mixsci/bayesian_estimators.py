@@ -113,7 +113,8 @@ class BayesianGaussianMixture(GaussianMixture):
         super().fit(X, noise=noise, projection=projection, sample_weight=sample_weight, groups=groups)
         self.n_components_ = self.fit_.mixture.n_components
         if isinstance(self.fit_, VariationalFit):
-            model, counts = self.fit_.model, self.fit_.variational.counts
+            known: Any = self.fit_
+            model, counts = known.model, known.variational.counts
             self.weight_concentration_ = model.weights.sticks(counts)
             self.mean_precision_ = model.belief.mean_precision + counts
             self.degrees_of_freedom_ = model.freedom(counts)

@@ -89,7 +89,7 @@ def draw(fit: Fit, obs: Observations) -> bytes:
         ax = plot.plot_density(fit, ax=plot.blank()[0, 0], data=points)
     else:
         d = min(fit.mixture.n_dims, 5)
-        ax = plot.plot_pairs(fit, axes=plot.blank(d, d, panel=(2.7, 2.4)), points=points)[0, 0]
+        ax = plot.plot_pairs(fit, axes=plot.blank(d, d, panel=(2.7, 2.4)), data=points)[0, 0]
     return plot.as_png(ax)
 
 

@@ -170,3 +170,13 @@ def test_the_command_of_accuracy_counts():
 def test_the_docs_find_what_they_say():
     names = run_examples("docs/automatic-k.md")
     assert names["found"].n_components_ == names["fit"].mixture.n_components == 3
+
+
+def test_posteriors_go_by_scikit_learns_names():
+    x = np.random.default_rng(0).normal(size=(300, 2)) + 9.0 * (np.arange(300) % 3 == 0)[:, None]
+    found = mx.BayesianGaussianMixture(4, random_state=0).fit(x)
+    a, b = found.weight_concentration_
+    assert a == pytest.approx([201.0, 101.0], abs=0.1)
+    assert b == pytest.approx([101.0, 1.0], abs=0.1)
+    assert found.mean_precision_ == pytest.approx([200.01, 100.01], abs=0.1)
+    assert found.degrees_of_freedom_ == pytest.approx([202.0, 102.0], abs=0.1)

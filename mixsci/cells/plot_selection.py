@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixsci.cells.annotations import refuse_others
-from mixsci.cells.plot_canvas import FAINT, INK, beside, entry_of, finish, head, place
+from mixsci.cells.plot_canvas import beside, entry_of, finish, head, place
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.inference.select import UNDECIDED
 from mixsci.errors import DataError
-from mixsci.plot import PALETTE, _dress
+from mixsci.plot import PALETTE, _above, _dress, _ring, _say_undecided
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -25,8 +25,6 @@ _CRITERIA = {
     "bic": ("BIC", True), "aic": ("AIC", True), "icl": ("ICL", True),
     "held_out": ("log density of a hidden value (nats)", False),
 }  # fmt: skip
-#: A wider range than this is drawn on a scale that is logarithmic above what is undecided.
-_WIDE = 25.0
 _MARKS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "h")
 
 
@@ -72,9 +70,10 @@ def selection(
     heights = values - values[best] if less else values
     for i, family in enumerate(dict.fromkeys(table["family"])):
         _line(ax, table, heights, table["family"] == family, i)
-    ax.plot(table["number"][best], heights[best], "o", ms=13, mfc="none", mec=INK, mew=1.3, zorder=5, label="best")
+    _ring(ax, table["number"][best], heights[best], "o", 11, "best")
     if less:
-        _above(ax, heights)
+        _say_undecided(ax, UNDECIDED)
+        _above(ax, heights, UNDECIDED)
     _dress(ax, table["what"], f"{name} above {values[best]:,.1f}" if less else name)
     _ticks(ax, np.unique(table["number"]))
     if criterion == chosen_by and "verdict" in entry:
@@ -124,20 +123,6 @@ def _line(ax: Axes, table: Mapping[str, Any], heights: Array, own: Array, i: int
     style: dict[str, Any] = {"color": PALETTE[i % len(PALETTE)], "marker": _MARKS[i % len(_MARKS)], "ms": 5.5}
     ax.plot(x, y, lw=1.3, label=label, zorder=3, **style)
     ax.plot(x[~done], y[~done], ls="", mfc="white", zorder=4, **style)
-
-
-def _above(ax: Axes, heights: Array) -> None:
-    """The scale of differences from the best, with the band in which they are undecided."""
-    top = float(np.nanmax(heights, initial=UNDECIDED))
-    ax.axhspan(0.0, UNDECIDED, color=FAINT, zorder=0, label=f"undecided, less than {UNDECIDED:g}", linewidth=0)
-    if top > _WIDE:
-        ax.set_yscale("symlog", linthresh=UNDECIDED, linscale=0.5)
-        ticks = [0.0, UNDECIDED, *(10.0 ** np.arange(1, np.ceil(np.log10(top)) + 1))]
-        ax.set_yticks([tick for tick in ticks if tick <= 2.5 * top], minor=False)
-        ax.set_yticklabels([f"{tick:,.0f}" for tick in ticks if tick <= 2.5 * top])
-        ax.minorticks_off()
-    # A little below zero, so that the ring of the best is whole; fits that failed may lie below it.
-    ax.set_ylim(min(-0.6, float(np.nanmin(heights, initial=0.0))), top * (1.8 if top > _WIDE else 1.08) + 0.5)
 
 
 def _ticks(ax: Axes, numbers: Array) -> None:

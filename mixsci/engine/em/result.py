@@ -145,7 +145,11 @@ class Fit:
         storage.write(path, self)
 
     def plot(self, *, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the mixture: its density in one dimension, else the ellipses of the first two."""
+        """Draw the mixture, over the rows where `data=` is given.
+
+        Its density in one dimension, else the ellipses of the first two; of angles the first on its circle. Options are
+        those of `plot_density`, `plot_ellipses` and `plot_circle` in `mixsci.plot`.
+        """
         from mixsci.plot import plot_fit
 
         return plot_fit(self, ax=ax, **options)

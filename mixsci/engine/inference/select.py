@@ -63,30 +63,35 @@ class Criterion:
     """What fits are compared by: its name in words, its value for a candidate (smaller is better).
 
     Attributes:
-        errors: whether differences have a standard error, over folds, instead of a fixed size that says nothing.
+        unit: of a value that has an error, over folds; none where differences have a fixed size that says nothing.
     """
 
     words: str
     value: Callable[[Candidate], float]
-    errors: bool = False
+    unit: str = ""
+
+    def error(self, one: Candidate, best: Candidate) -> float:
+        """Standard error, over folds, of the difference of a candidate from the best; NaN where there are not two."""
+        if not self.unit or len(best.foretold) < 2:
+            return np.nan
+        by_fold = np.subtract(best.foretold, one.foretold)
+        return float(np.std(by_fold, ddof=1) / np.sqrt(len(by_fold)))
 
     def undecided(self, one: Candidate, best: Candidate) -> bool:
         """Whether the criterion cannot tell a candidate from the best."""
         apart = self.value(one) - self.value(best)
-        if not self.errors:
+        if not self.unit:
             return apart < UNDECIDED
-        by_fold = np.subtract(best.foretold, one.foretold)
-        if len(by_fold) < 2:
-            return True
-        return bool(apart <= np.std(by_fold, ddof=1) / np.sqrt(len(by_fold)))
+        error = self.error(one, best)
+        return bool(np.isnan(error) or apart <= error)
 
 
 CRITERIA: dict[str, Criterion] = {
     "bic": Criterion("BIC", lambda one: one.fit.bic),
     "aic": Criterion("AIC", lambda one: one.fit.aic),
     "icl": Criterion("ICL", lambda one: one.fit.icl),
-    "cross_validation": Criterion("the log density of rows left out", lambda one: -one.held_out, errors=True),
-    "held_out": Criterion("the log density of hidden values", lambda one: -one.held_out, errors=True),
+    "cross_validation": Criterion("the log density of rows left out", lambda one: -one.held_out, "nats per row"),
+    "held_out": Criterion("the log density of hidden values", lambda one: -one.held_out, "nats per value"),
 }
 
 
@@ -104,7 +109,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         refuse_unknown(self.criterion, CRITERIA, "criterion")
-        if CRITERIA[self.criterion].errors and any(one.kept != self.criterion for one in self.candidates):
+        if CRITERIA[self.criterion].unit and any(one.kept != self.criterion for one in self.candidates):
             raise DataError(
                 f"{self.criterion!r} needs fits of its own, which these candidates have not: call "
                 f"mixsci.select(..., criterion={self.criterion!r})"
@@ -191,7 +196,7 @@ class Selection:
         return pd.DataFrame(lines)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
-        """The criterion over the number of components, a line for each covariance; minimum and elbow marked."""
+        """The criterion above its least over the number of components; see `mixsci.plot.plot_selection`."""
         from mixsci.plot import plot_selection
 
         return plot_selection(self, ax=ax)
