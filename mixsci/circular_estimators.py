@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -135,7 +136,8 @@ class VonMisesMixture(MixtureFace):
         """Numbers of the columns that are angles; None = all."""
         if self.angles is None:
             return None
-        asked = [self.angles] if isinstance(self.angles, str | int | np.integer) else list(self.angles)
+        alone = isinstance(self.angles, str) or not isinstance(self.angles, Iterable)
+        asked = [self.angles] if alone else list(self.angles)
         names = list(getattr(self, "feature_names_in_", ()))
         lost = [name for name in asked if isinstance(name, str) and name not in names]
         if lost:

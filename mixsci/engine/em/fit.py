@@ -70,7 +70,7 @@ def fit(
         array([0.6, 0.4])
     """
     obs = as_source(obs)
-    check_settings(tol, max_iter, starts)
+    check_settings(tol, max_iter, 1 if starts is None else starts)
     if split_and_merge:
         require_free(model)
     task = _task_of(model)(
@@ -121,10 +121,10 @@ def _carry_out(task: Task, starts: int, rng: Any, saved: Checkpoint | None, *, i
     return found
 
 
-def check_settings(tol: float, max_iter: int, starts: int | None = None) -> None:
+def check_settings(tol: float, max_iter: int, starts: int = 1) -> None:
     """Refuse a tolerance, passes or starts that a fit cannot have."""
     if as_number(tol, "tol") <= 0:
         raise DataError(f"tol must be positive; got {tol}")
-    for name, number in (("max_iter", max_iter), ("starts", 1 if starts is None else starts)):
+    for name, number in (("max_iter", max_iter), ("starts", starts)):
         if not is_whole(number):
             raise DataError(f"{name} must be a whole number, 1 or more; got {number!r:.80}")

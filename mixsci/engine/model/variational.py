@@ -172,7 +172,7 @@ def _refuse_without_posterior(model: Model) -> None:
     if blocks_of(model.covariance) is None:
         raise DataError(
             "StickBreaking weights go with full, diagonal or spherical covariances, each component's own or tied; got "
-            f"{type(model.covariance).__name__}"
+            f"{model.covariance}"
         )
     if any(not isinstance(prior, GaussWishart) for prior in model.prior):
         raise DataError(
