@@ -27,6 +27,10 @@ from mixsci.errors import DataError
 Array = np.ndarray
 
 
+#: The default of reg_covar; variance of a column, in units of it, below which its components may not be seen.
+_FLOOR, _WIDE = 1e-6, 30.0
+
+
 class MixtureFace(DensityMixin, BaseEstimator):
     """What all faces share: rows checked as scikit-learn asks, what is learnt of a fit, what a fit says of rows.
 
@@ -78,6 +82,22 @@ class MixtureFace(DensityMixin, BaseEstimator):
         if stats.row_weight <= 0:
             raise DataError("at least one value must be observed in a row with weight; all are missing")
         return replace(self._fitted, log_likelihood=stats.log_likelihood, entropy=stats.entropy, n=stats.row_weight)
+
+
+def _warn_of_units(obs: Observations, floor: float) -> None:
+    """Say which columns vary so little that a floor which nobody asked for decides what is found in them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without values
+        variances = np.nanvar(np.asarray(obs.x, dtype=float), axis=0)
+    small = np.flatnonzero((variances > 0) & (variances < _WIDE * floor))
+    if len(small) and floor == _FLOOR:
+        names = obs.names or range(obs.width)
+        listed = ", ".join(str(names[j]) for j in small[:5]) + (" ..." if len(small) > 5 else "")
+        warnings.warn(
+            f"columns must vary by far more than reg_covar={floor:g} allows for; {listed} have variances down to "
+            f"{variances[small].min():.2g}: scale them, or lower reg_covar",
+            stacklevel=3,
+        )
 
 
 class GaussianMixture(MixtureFace):
@@ -199,6 +219,7 @@ class GaussianMixture(MixtureFace):
             DataError: rows or settings that cannot be used, in one sentence.
         """
         obs = self._observe(X, noise, projection, groups, sample_weight, reset=True)
+        _warn_of_units(obs, self.reg_covar)
         found = self._search(self._model(), obs)
         self._knew_errors = obs.has_noise
         self._learn(found)

@@ -382,3 +382,10 @@ def test_the_page_of_the_docs_runs():
     assert len(names["scores"]) == 3
     assert names["search"].best_params_["n_components"] == 2
     assert not np.isnan(names["filled"]).any()
+
+
+def test_columns_that_the_floor_swallows_are_named():
+    x = np.random.default_rng(0).normal(size=(60, 2)) * [1.0, 1e-4]
+    with pytest.warns(UserWarning, match=r"reg_covar=1e-06 allows for; 1 have variances down to \S+: scale them"):
+        mx.GaussianMixture(1, random_state=0).fit(x)
+    mx.GaussianMixture(1, random_state=0, reg_covar=1e-12).fit(x)  # a warning would be an error

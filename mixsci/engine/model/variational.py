@@ -171,8 +171,8 @@ def _refuse_without_posterior(model: Model) -> None:
         raise DataError("StickBreaking weights know no background and no offsets: use Annihilating weights, which do")
     if blocks_of(model.covariance) is None:
         raise DataError(
-            "StickBreaking weights go with full, diagonal or spherical covariances, each component's own or tied; got "
-            f"{model.covariance}"
+            "StickBreaking weights go with full, diagonal or spherical covariances, each component's own or tied, and "
+            f"Annihilating weights with 'scaled' and all others; got {model.covariance}"
         )
     if any(not isinstance(prior, GaussWishart) for prior in model.prior):
         raise DataError(
