@@ -20,7 +20,7 @@ from mixsci.engine.em.watching import counted
 from mixsci.engine.inference.climbing import climb_from
 from mixsci.engine.inference.intrinsic import IntrinsicVariance
 from mixsci.engine.inference.measuring import measured, residual, typical_variance
-from mixsci.engine.inference.redrawing import most_extreme, replicates
+from mixsci.engine.inference.redrawing import most_extreme, p_value, replicates
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.observations import Observations
@@ -131,7 +131,8 @@ def discrete_or_continuous(
         n_boot: sets of rows drawn from the discrete fit.
         level: chance to call discrete types continuous, in (0, 1).
         confidence: of the interval, in (0, 1).
-        early_stop: draw no further sets once the verdict at `level` is certain (Besag & Clifford 1991).
+        early_stop: draw no further sets once p is certain to be above `level`; it is then the share of the sets drawn
+            whose ratio is as large (Besag & Clifford 1991).
         starts: of each of the two fits.
         rng: seed or generator.
         workers: threads; None = all processors.
@@ -161,17 +162,17 @@ def discrete_or_continuous(
         statistics = replicates(shown, answer.statistic, most_extreme(n_boot, level) if early_stop else None)
         intrinsic = IntrinsicVariance.of(answer.continuous, rows.observations, workers)
         interval = intrinsic.interval(confidence, rows.doubt)
-    return _judged(rows.observations, answer, statistics, intrinsic.values, interval, level, confidence)
+    p = p_value(statistics, answer.statistic, int(n_boot))
+    return _judged(rows.observations, answer, statistics, p, intrinsic.values, interval, level, confidence)
 
 
 def _judged(
-    obs: Observations, answer: _Answer, statistics: Array, excess: Array, interval: Array, level: float,
+    obs: Observations, answer: _Answer, statistics: Array, p: float, excess: Array, interval: Array, level: float,
     confidence: float,
 ) -> Discreteness:  # fmt: skip
-    p_value = float((1.0 + (statistics >= answer.statistic).sum()) / (1.0 + len(statistics)))
     variance = typical_variance(obs)
     return Discreteness(
-        verdict=_verdict(p_value, level, interval[:, 1] / variance), p_value=p_value, level=level,
+        verdict=_verdict(p, level, interval[:, 1] / variance), p_value=p, level=level,
         statistic=answer.statistic, statistics=statistics, discrete=answer.discrete, continuous=answer.continuous,
         error_variance=variance, excess=excess, interval=interval, confidence=confidence,
         residual=residual(answer.discrete.mixture, obs),
@@ -192,8 +193,8 @@ def _check_settings(n_components: int, spread: str, n_boot: int, level: float, c
         )
 
 
-def _verdict(p_value: float, level: float, reach: Array) -> Verdict:
-    if p_value <= level:
+def _verdict(p: float, level: float, reach: Array) -> Verdict:
+    if p <= level:
         return "continuous"
     return "discrete" if (reach <= 1.0).all() else "undecided"
 

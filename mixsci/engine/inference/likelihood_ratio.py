@@ -14,7 +14,7 @@ from mixsci.engine.em.nested import fit_with_more
 from mixsci.engine.em.result import Fit
 from mixsci.engine.em.watching import counted
 from mixsci.engine.execution import Workers, map_blocks
-from mixsci.engine.inference.redrawing import most_extreme, redraw, replicates
+from mixsci.engine.inference.redrawing import most_extreme, p_value, redraw, replicates
 from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.observations import Observations, as_observations
@@ -114,8 +114,7 @@ def likelihood_ratio_test(
             "starts",
             stacklevel=2,
         )
-    extreme, stopped = int((drawn >= statistic).sum()), len(drawn) < n_boot
-    p = extreme / len(drawn) if stopped else (1 + extreme) / (1 + len(drawn))
+    p, stopped = p_value(drawn, statistic, int(n_boot)), len(drawn) < n_boot
     return LikelihoodRatioTest(statistic, p, drawn, small, large, stopped)
 
 

@@ -70,6 +70,12 @@ def replicates(drawn: Iterable[float], statistic: float, most: int | None) -> Ar
     return np.array(kept)
 
 
+def p_value(drawn: Array, statistic: float, n_boot: int) -> float:
+    """(1 + those as extreme) / (1 + b) of b replicates; where they stopped early, those / b (Besag & Clifford 1991)."""
+    extreme = int((drawn >= statistic).sum())
+    return extreme / len(drawn) if len(drawn) < n_boot else (1 + extreme) / (1 + len(drawn))
+
+
 def most_extreme(n_boot: int, level: float) -> int:
     """As many replicates as extreme as the rows' own, and p is above the level whatever the others are.
 
