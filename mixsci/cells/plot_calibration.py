@@ -11,7 +11,7 @@ from mixsci.cells.annotations import refuse_others
 from mixsci.cells.holding import LEVELS
 from mixsci.cells.plot_canvas import INK, PALE, entry_of, finish, head, share_of, shuffled, size_of
 from mixsci.errors import DataError
-from mixsci.plot import PALETTE, _axes, _dress
+from mixsci.plot.paper import PALETTE, axes, dress
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -75,7 +75,7 @@ def calibration(
 
 def _pair(ax: Any) -> tuple[Axes, Axes]:
     if ax is None:
-        first = _axes(None)
+        first = axes(None)
         figure: Any = first.figure
         figure.set_size_inches(9.4, 4.2)
         first.remove()
@@ -111,7 +111,7 @@ def _draw_values(ax: Axes, found: Mapping[str, Any]) -> None:
             at + typical, limits[1] - margin, xerr=typical, fmt="o", ms=3, color=INK, capsize=2, label="median sd"
         )
     ax.legend(frameon=False, fontsize="small", loc="lower right")
-    _dress(ax, "foretold, in sd of its variable", "measured, in sd of its variable")
+    dress(ax, "foretold, in sd of its variable", "measured, in sd of its variable")
     told = "a fit that has not seen them" if bool(found["refit"]) else "a fit that has seen them"
     drawn = f", {len(few):,} drawn" if len(few) < len(x) else ""
     head(ax, f"R² {float(found['r2']):.2f}: {len(x):,} hidden values{drawn},\nforetold by {told}")
@@ -126,7 +126,7 @@ def _draw_quantiles(ax: Axes, found: Mapping[str, Any]) -> None:
     ax.axhline(1.0, color=INK, lw=1.1, ls="--", label="honest errors")
     ax.set(xlim=(0.0, 1.0), ylim=(0.0, max(1.5, 1.25 * float(density.max(initial=1.0)))))
     ax.legend(frameon=False, fontsize="small", loc="upper center", ncols=2)
-    _dress(ax, "quantile of the measured value in its prediction", "density")
+    dress(ax, "quantile of the measured value in its prediction", "density")
     ax.set_box_aspect(1.0)
     held = [
         f"{100 * level:.0f} % intervals hold {share_of(float(found[f'coverage_{100 * level:.0f}']))}"

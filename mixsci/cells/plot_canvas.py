@@ -10,7 +10,7 @@ import numpy as np
 
 from mixsci.cells.annotations import column_of, listed
 from mixsci.errors import DataError
-from mixsci.plot import PALETTE, _axes
+from mixsci.plot.paper import PALETTE, axes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -35,7 +35,7 @@ def place(ax: Axes | None, width: float = 6.4, height: float = 4.2) -> Axes:
     """Where to draw; None = a new figure of this size, inches."""
     if ax is not None:
         return ax
-    ax = _axes(None)
+    ax = axes(None)
     figure_of(ax).set_size_inches(width, height)
     return ax
 

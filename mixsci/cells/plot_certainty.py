@@ -24,7 +24,7 @@ from mixsci.cells.plot_canvas import (
 )
 from mixsci.cells.plot_embedding import embedding
 from mixsci.errors import DataError
-from mixsci.plot import _dress
+from mixsci.plot.paper import dress
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -86,7 +86,7 @@ def entropy(
         shares = np.maximum(shares, above)
     seen = values[np.isfinite(values)]
     ax.plot(_GRID, _above(seen), color=INK, lw=2.0, label=f"all ({len(seen):,})")
-    _dress(ax, "entropy: 0 = certain, 1 = anything goes", "share of cells above")
+    dress(ax, "entropy: 0 = certain, 1 = anything goes", "share of cells above")
     ax.set(xlim=(0.0, 1.0), ylim=(0.0, 1.1 * max(float(shares[_SURE:].max(initial=0.0)), 0.05)))
     ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     if len(seen):

@@ -23,7 +23,7 @@ from mixsci.cells.results import by_weight, load
 from mixsci.engine.factor_mixture import FactorMixture
 from mixsci.engine.mixture import Mixture
 from mixsci.errors import DataError
-from mixsci.plot import _dress
+from mixsci.plot.paper import dress
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -85,7 +85,7 @@ def ellipses(
         _ellipse(ax, means[k], spreads[k], clusters, label)
     _frame(ax, values, means, spreads)
     _ticks(ax, values, clusters)
-    _dress(ax, x, y)
+    dress(ax, x, y)
     head(ax, _sentence(values, shifted=shifted))
     name_clusters(ax, clusters)
     finish(ax, save, show=show)

@@ -23,7 +23,7 @@ from mixsci.cells.plot_canvas import (
     size_of,
 )
 from mixsci.errors import DataError
-from mixsci.plot import _dress
+from mixsci.plot.paper import dress
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -88,7 +88,7 @@ def embedding(
         clusters = clusters_of(adata, column, "color")
         dots(ax, xy, clusters)
         name_clusters(ax, clusters)
-    _dress(ax, *names)
+    dress(ax, *names)
     if len(used) == 1:
         ax.set(yticks=[], ylim=(-0.15, 1.15))
     finish(ax, save, show=show)

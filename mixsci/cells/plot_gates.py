@@ -13,7 +13,7 @@ from scipy.stats import norm
 from mixsci.cells.annotations import column_of, labels_of, listed, refuse_others, table_of
 from mixsci.cells.gates import KEY, column_name
 from mixsci.errors import DataError
-from mixsci.plot import PALETTE, _axes, _dress
+from mixsci.plot.paper import PALETTE, axes, dress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,7 @@ def density(
         ax.hist(np.clip(here, edges[0], edges[-1]), **style, alpha=0.25)
         ax.hist(np.clip(here, edges[0], edges[-1]), **style, histtype="step", lw=1.3, label=f"{name} ({len(here)})")
     _legend(ax, title=key)
-    return _finished(_dress(ax, variable, "cells"), show, save)
+    return _finished(dress(ax, variable, "cells"), show, save)
 
 
 # --- what was written ------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def _draw_one(ax: Axes, obs: pd.DataFrame, lines: pd.DataFrame, populations: pd.
         ax.plot(grid, part, color=color, lw=1.3, label=f"{sign}, {_percent(one.weight)}")
     ax.plot(grid, np.sum(parts, axis=0), color=_INK, lw=1.4, label="all")
     _threshold(line, ax.axvline, ax.axvspan)
-    _dress(ax, line["marker"], "density")
+    dress(ax, line["marker"], "density")
     _title(ax, line)
     ax.set(xlim=(low, high), ylim=(0.0, None))
     chances = obs[f"{column_name(line['marker'], key)}_pos_prob"].to_numpy()
@@ -226,7 +226,7 @@ def _draw_pair(ax: Axes, obs: pd.DataFrame, lines: pd.DataFrame, populations: pd
         _ellipses(ax, one)
     _threshold(lines.iloc[0], ax.axvline, ax.axvspan)
     _threshold(lines.iloc[1], ax.axhline, ax.axhspan, label=None)
-    _dress(ax, *lines["marker"])
+    dress(ax, *lines["marker"])
     ax.set(xlim=_range(x[seen, 0]), ylim=_range(x[seen, 1]))
     _legend(ax)
 
@@ -261,7 +261,7 @@ def _wide(ax: Axes | None) -> Axes:
     """Where to draw; a new figure has room for a legend at the right."""
     if ax is not None:
         return ax
-    ax = _axes(None)
+    ax = axes(None)
     _figure(ax).set_size_inches(6.8, 3.9)
     return ax
 

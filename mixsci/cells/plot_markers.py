@@ -21,7 +21,7 @@ from mixsci.cells.plot_canvas import (
     share_of,
 )
 from mixsci.errors import DataError
-from mixsci.plot import _dress
+from mixsci.plot.paper import dress
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -86,7 +86,7 @@ def markers(
     _draw(ax, _scaled(shown), seen, clusters, [plain(name) for name in names])
     for start in starts:
         ax.axvline(start - 0.5, color=PALE, lw=0.7)
-    _dress(ax, "", key)
+    dress(ax, "", key)
     ax.grid(visible=False)
     finish(ax, save, show=show)
     return ax

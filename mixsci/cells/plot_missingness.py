@@ -11,7 +11,7 @@ from mixsci.cells.arrays import Table
 from mixsci.cells.plot_bins import Bins, bins_of
 from mixsci.cells.plot_canvas import INK, PALE, entry_of, figure_of, finish, head, place, plain, share_of
 from mixsci.errors import DataError
-from mixsci.plot import PALETTE, _dress
+from mixsci.plot.paper import PALETTE, dress
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -116,7 +116,7 @@ def missingness_intensity(
     ax.scatter(
         means, shares, s=7 if many else 22, alpha=0.35 if many else 0.8, color=PALETTE[0], linewidths=0, rasterized=True
     )
-    _dress(ax, f"mean of the observed values of a variable, {_source(entry)}", "share of gaps")
+    dress(ax, f"mean of the observed values of a variable, {_source(entry)}", "share of gaps")
     ax.set_ylim(-0.03, 1.03)
     ax.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "25 %", "50 %", "75 %", "100 %"])
     head(ax, _finding(entry))

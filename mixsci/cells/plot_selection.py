@@ -12,7 +12,8 @@ from mixsci.cells.plot_canvas import beside, entry_of, finish, head, place
 from mixsci.engine.em.state import Outcome
 from mixsci.engine.inference.select import UNDECIDED
 from mixsci.errors import DataError
-from mixsci.plot import PALETTE, _above, _dress, _ring, _say_undecided
+from mixsci.plot.paper import PALETTE, dress
+from mixsci.plot.selection import above, ring, say_undecided
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -70,11 +71,11 @@ def selection(
     heights = values - values[best] if less else values
     for i, family in enumerate(dict.fromkeys(table["family"])):
         _line(ax, table, heights, table["family"] == family, i)
-    _ring(ax, table["number"][best], heights[best], "o", 11, "best")
+    ring(ax, table["number"][best], heights[best], "o", 11, "best")
     if less:
-        _say_undecided(ax, UNDECIDED)
-        _above(ax, heights, UNDECIDED)
-    _dress(ax, table["what"], f"{name} above {values[best]:,.1f}" if less else name)
+        say_undecided(ax, UNDECIDED)
+        above(ax, heights, UNDECIDED)
+    dress(ax, table["what"], f"{name} above {values[best]:,.1f}" if less else name)
     _ticks(ax, np.unique(table["number"]))
     if criterion == chosen_by and "verdict" in entry:
         head(ax, str(entry["verdict"]))

@@ -14,7 +14,7 @@ from mixsci.engine.em import archive
 from mixsci.engine.em.result import Fit
 from mixsci.engine.observations import Observations
 from mixsci.errors import DataError
-from mixsci.plot import PALETTE
+from mixsci.plot.paper import PALETTE
 
 if TYPE_CHECKING:
     from anndata import AnnData

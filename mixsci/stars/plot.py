@@ -15,7 +15,7 @@ from scipy.stats import binom
 
 from mixsci.engine.mixture import Mixture
 from mixsci.errors import DataError
-from mixsci.plot import PALETTE
+from mixsci.plot.paper import PALETTE
 from mixsci.stars.blocks import KinematicsBlocks
 from mixsci.stars.forecasts import Calibration
 from mixsci.stars.kinematics import Kinematics
