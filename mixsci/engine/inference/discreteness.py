@@ -103,21 +103,10 @@ _NOUNS = {"discrete": "discrete type", "continuous": "peak", "undecided": "discr
 
 
 def discrete_or_continuous(
-    x: Any,
-    error: Any,
-    n_components: int,
-    *,
-    repeats: bool = False,
-    spread: Literal["tied", "own"] = "tied",
-    n_boot: int = 199,
-    level: float = 0.05,
-    confidence: float = 0.95,
-    early_stop: bool = False,
-    starts: int = 10,
-    rng: Any = None,
-    workers: Any = None,
-    progress: bool = False,
-) -> Discreteness:
+    x: Any, error: Any, n_components: int, *, repeats: bool = False, spread: Literal["tied", "own"] = "tied",
+    n_boot: int = 199, level: float = 0.05, confidence: float = 0.95, early_stop: bool = False, starts: int = 10,
+    rng: Any = None, workers: Any = None, progress: bool = False,
+) -> Discreteness:  # fmt: skip
     """Are the peaks discrete types blurred by a known error, or do the things themselves vary?
 
     Args:
