@@ -174,7 +174,7 @@ def test_columns_that_are_no_batch_are_not_spoken_of():
 
 
 def test_a_seed_settles_all():
-    first, second = many(), many()
+    first, second = (cells.simulate_cells(120, 36, 3, n_factors=2, missing=0.4, rng=1) for _ in range(2))
     cells.tl.mixture(first, 3, covariance="factor_tied", rng=5)
     cells.tl.mixture(second, 3, covariance="factor_tied", random_state=5, workers=1)
     pd.testing.assert_frame_equal(first.obs, second.obs)

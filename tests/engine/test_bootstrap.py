@@ -116,7 +116,7 @@ def test_angles_and_columns_with_gaps_errors_weights_and_groups():
     obs = mx.Observations(x, noise, row_weights=rng.choice([1.0, 2.0], 300), groups=np.arange(300) % 2)
     fit = mx.fit(mx.CircularModel(2, angles=[0], period=360), obs, rng=0)
     for kind in KINDS:
-        found = bootstrap(fit, obs, 40, kind=kind, rng=0)
+        found = bootstrap(fit, obs, 20, kind=kind, rng=0)
         assert found.unclear == 0
         assert set(found.standard_errors) == {"weights", "means", "covariances", "concentrations"}
         assert (np.abs(found.means - fit.mixture.component_means())[..., 0] < 20.0).all()

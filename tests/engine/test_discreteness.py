@@ -125,7 +125,7 @@ def test_own_spreads_are_found():
 
 
 def test_stopping_early_never_changes_the_decision():
-    for seed in range(6):
+    for seed in range(4):
         x = peaks(60, intrinsic=0.15, seed=seed)
         whole = mx.discrete_or_continuous(x, 0.4, 3, n_boot=39, rng=seed, workers=1, starts=3)
         early = mx.discrete_or_continuous(x, 0.4, 3, n_boot=39, rng=seed, workers=1, starts=3, early_stop=True)

@@ -622,7 +622,7 @@ def test_split_and_merge_refuses_what_cannot_be_rearranged():
     ("settings", "message"),
     [
         ({"tol": 0.0}, "tol must be positive"),
-        ({"tol": float("nan")}, "tol must be positive"),
+        ({"tol": float("nan")}, "tol must be finite"),
         ({"max_iter": 0}, "max_iter must be a whole number"),
         ({"starts": 0}, "starts must be a whole number"),
         ({"workers": 0}, "workers must be a number of threads"),

@@ -197,7 +197,7 @@ def test_power_rises_with_rows_and_is_the_one_asked_for():
 
 def test_the_rows_stated_have_the_power_stated():
     """Likelihood ratios of simulated rows, judged by those of rows from one component."""
-    theta, sets, rng = 1.25, 80, np.random.default_rng(7)
+    theta, sets, rng = 1.25, 50, np.random.default_rng(7)
     n = int(mx.resolvability(pair(theta), 1, covariance="tied").rows_needed)
 
     def ratio(x):
