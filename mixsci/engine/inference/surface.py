@@ -1,0 +1,211 @@
+"""The objective about a fit, as a surface over its free directions, with one number of the mixture to watch on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mixsci.engine.em.steps import expect
+from mixsci.engine.inference.numbers import Coordinates, coordinates, moved, slopes
+from mixsci.engine.inference.uncertainty import StandardErrors
+from mixsci.engine.inference.yardstick import congruent, roots_of
+from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.model import overall_variances
+from mixsci.engine.model.statistics import Stats
+from mixsci.errors import DataError
+
+Array = np.ndarray
+
+#: Steps of differences, in steps of a frame.
+_STEP = 1e-3
+#: What moves by less than this, in standard errors, is at an edge.
+STILL = 1e-9
+#: Length, in standard errors, of a step that is as good as none.
+_SHORT = 1e-7
+#: Least curvature; product of the lengths of two steps below which it is rounding.
+_FLATTEST, _ROUNDED = 1e-6, 1e-7
+#: Smallest variance that is told from none, as a share of that of all rows.
+_NOTHING = 1e-12
+
+
+class Surface:
+    """The objective over the free directions of a fit, and a number.
+
+    Args:
+        sure: standard errors of the fit. obs: its rows. workers: threads.
+        number: mixture -> how far it is from its value at the fit, in standard errors.
+    """
+
+    def __init__(self, sure: StandardErrors, obs: Any, workers: Any, number: Callable[[Mixture], float]) -> None:
+        self.model, self.theta, self.obs, self.workers = sure.model, sure.free.theta, obs, workers
+        self.number, self.mixture, self.top = number, sure.mixture, 0.0
+        self.top = -self.fit.fall
+
+    @property
+    def fit(self) -> Point:
+        """The fit, where the free directions are such that the curvature is one."""
+        return Point(self, self.mixture, np.eye(len(self.theta)))
+
+
+class Ways(NamedTuple):
+    """Steps (q,) from a point: `onwards`, along the profile for each standard error of the number, and `up`.
+
+    The second keeps the number and leads to the greatest objective, with a `gain` in nats.
+    """
+
+    onwards: Array
+    up: Array
+    gain: float
+
+
+class Point:
+    """A mixture on a surface, and what is seen from there along its q free directions.
+
+    These are straight lines in the numbers of `model.pack`, each a standard error of the fit long.
+
+    Args:
+        surface: where it lies. mixture: the mixture. curvature: (q, q) of the objective, measured here or nearby.
+    """
+
+    def __init__(self, surface: Surface, mixture: Mixture, curvature: Array) -> None:
+        self.surface, self.mixture, self.curvature = surface, mixture, curvature
+
+    def stepped(self, step: Array) -> Point:
+        """The point a step (q,) away; no covariance loses more than nine tenths of itself on it."""
+        model = self.surface.model
+        there = model.pack(self.mixture) + step @ self.surface.theta
+        return Point(self.surface, model.unpack(there, self.mixture), self.curvature)
+
+    @cached_property
+    def stats(self) -> Stats | None:
+        """What the rows say of it; None where it is no mixture."""
+        try:
+            stats = expect(self.mixture, self.surface.obs, workers=self.surface.workers)
+            whole = np.isfinite(stats.log_likelihood + self.surface.model.log_prior(self.mixture))
+        except (DataError, np.linalg.LinAlgError):
+            return None
+        return stats if whole and not stats.failures.any() else None
+
+    @cached_property
+    def fall(self) -> float:
+        """Nats by which the objective is below that of the fit."""
+        if self.stats is None:
+            return np.inf
+        return float(self.surface.top - self.stats.log_likelihood - self.surface.model.log_prior(self.mixture))
+
+    @property
+    def depth(self) -> float:
+        """Root of twice the fall: where the objective is a parabola, how many standard errors away it is."""
+        return float(np.sqrt(2.0 * max(self.fall, 0.0)))
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        """Its free numbers."""
+        return coordinates(self.surface.model, self.mixture)
+
+    @cached_property
+    def lines(self) -> Array:
+        """(q, numbers) what the free directions do to the numbers of the mixture."""
+        return np.asarray(self.surface.theta @ self.coordinates.jacobian.T)
+
+    @cached_property
+    def shares(self) -> Array:
+        """(q, K, D, D) what they do to each covariance, as shares of what it has above its floor."""
+        above = self.mixture.covariances - self.surface.model.floor * np.eye(self.mixture.n_dims)
+        roots = roots_of(above, _NOTHING * overall_variances(self.mixture))
+        return congruent(self.coordinates.layout.split(self.lines)["covariances"], roots)
+
+    @cached_property
+    def frame(self) -> Array:
+        """(q, q) steps by columns, none of them longer than a standard error, or than a covariance is wide."""
+        flat = self.shares.reshape(len(self.lines), -1)
+        axes, size, _ = np.linalg.svd(np.hstack([np.eye(len(flat)), flat]), full_matrices=False)
+        return np.asarray(axes / size)
+
+    @cached_property
+    def away(self) -> float:
+        """How far the number is from that of the fit, in standard errors."""
+        return self.surface.number(self.mixture)
+
+    @cached_property
+    def along(self) -> Array:
+        """(q,) slope of that, by differences along straight lines."""
+        layout, number = self.coordinates.layout, self.surface.number
+        steps = _STEP * (self.frame.T @ self.lines)
+        ends = [[number(moved(self.mixture, layout.split(sign * step))) for sign in (1.0, -1.0)] for step in steps]
+        return np.linalg.solve(self.frame.T, [(ahead - back) / (2.0 * _STEP) for ahead, back in ends])
+
+    @property
+    def pull(self) -> Array:
+        """(q,) change of the number by each step of the frame."""
+        return np.asarray(self.along @ self.frame)
+
+    @property
+    def way(self) -> Array:
+        """(q,) the step that changes the number most among those as long as the frame's."""
+        return np.asarray(self.frame @ self.pull / max(float(np.linalg.norm(self.pull)), 1e-300))
+
+    @property
+    def stands(self) -> bool:
+        """Whether no step moves the number: it is at its edge."""
+        return bool(np.linalg.norm(self.pull) < STILL)
+
+    @property
+    def endless(self) -> bool:
+        """Whether steps of next to no length move the number: as a logarithm of what is as good as zero."""
+        return bool(np.linalg.norm(self.way) < _SHORT * np.linalg.norm(self.pull))
+
+    @cached_property
+    def slope(self) -> Array:
+        """(q,) slope of the fall."""
+        if self.stats is None:
+            return np.full(len(self.lines), np.nan)
+        here = self.coordinates
+        score = here.jacobian.T @ here.layout.join(slopes(self.mixture, self.stats)) + here.prior_slope
+        return np.asarray(-self.surface.theta @ score)
+
+    @cached_property
+    def price(self) -> float:
+        """Nats that the number costs, for each standard error."""
+        return float(self.pull @ (self.slope @ self.frame) / max(self.pull @ self.pull, 1e-300))
+
+    def ways(self) -> Ways:
+        """Where to go from here, by Newton's method."""
+        bent = self.curvature + self._walls()
+        level = np.linalg.qr(self.along[:, None], mode="complete")[0][:, 1:]
+        size, axes = np.linalg.eigh(level.T @ bent @ level)
+        axes = level @ axes
+        back = axes / np.maximum(np.abs(size), _FLATTEST) @ axes.T
+        onwards = (self.along - back @ (bent @ self.along)) / (self.along @ self.along)
+        return Ways(onwards, -back @ self.slope, float(self.slope @ back @ self.slope) / 2.0)
+
+    def _walls(self) -> Array:
+        """(q, q) curvature in logarithms of covariances, where the objective drives them to zero.
+
+        With it a step ends at this wall without carrying other numbers along (Coleman & Li 1996, affine scaling).
+        """
+        rest = self.frame @ (self.frame.T @ (self.slope - self.price * self.along))
+        size, axes = np.linalg.eigh(np.tensordot(rest, self.shares, 1))
+        sides = self.shares @ (axes * np.sqrt(np.maximum(size, 0.0))[:, None, :])
+        flat = sides.reshape(len(rest), -1)
+        return np.asarray(flat @ flat.T)
+
+    def measured(self) -> Point:
+        """This point, its curvature measured here, with that of the number at its price, in two passes a direction.
+
+        It stays as it was between steps so short that rounding hides it, and where one leads out of all mixtures.
+        """
+        ends = [[self.stepped(sign * _STEP * step) for sign in (1.0, -1.0)] for step in self.frame.T]
+        slopes_there = [[end.slope - self.price * end.along for end in pair] for pair in ends]
+        local = np.array([ahead - back for ahead, back in slopes_there]) @ self.frame / (2.0 * _STEP)
+        if not np.isfinite(local).all():
+            return self
+        lengths = np.linalg.norm(self.frame, axis=0)
+        local = np.where(np.outer(lengths, lengths) > _ROUNDED, local, self.frame.T @ self.curvature @ self.frame)
+        back, found = np.linalg.inv(self.frame), copy(self)
+        found.curvature = back.T @ (local + local.T) @ back / 2.0
+        return found
