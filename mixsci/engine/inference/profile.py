@@ -139,6 +139,8 @@ class Profile:
         It is climbed to from the nearest one before; where that fails, by steps half as long.
         """
         near, goal = self._before(t), t
+        if abs(near.away - t) < _MISSED:
+            return near
         for _ in range(_TRIES):
             found = climbed(near, goal, self.least)
             if found is None:

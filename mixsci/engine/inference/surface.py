@@ -190,7 +190,9 @@ class Point:
         """
         rest = self.frame @ (self.frame.T @ (self.slope - self.price * self.along))
         size, axes = np.linalg.eigh(np.tensordot(rest, self.shares, 1))
-        sides = self.shares @ (axes * np.sqrt(np.maximum(size, 0.0))[:, None, :])
+        # A covariance that is as good as none need not lose more: its slope would be rounding.
+        steep = np.sqrt(np.maximum(size, 0.0)) * (1.0 + _SHORT * np.abs(self.shares).max(axis=(0, 2, 3)))[:, None]
+        sides = self.shares @ (axes * steep[:, None, :])
         flat = sides.reshape(len(rest), -1)
         return np.asarray(flat @ flat.T)
 
