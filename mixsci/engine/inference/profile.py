@@ -14,6 +14,7 @@ from mixsci.engine.em.result import Fit
 from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.inference.surface import STILL, Point, Surface, Ways
 from mixsci.engine.inference.uncertainty import StandardErrors, standard_errors
+from mixsci.engine.inference.walls import with_walls
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.tables import as_chance
 from mixsci.errors import DataError
@@ -26,7 +27,7 @@ _ROUNDING = 1e-9
 _LEAST_GAIN, _LEAST_SHARE = 1e-8, 1e-13
 #: A step that leaves more than this share of what the last one promised was taken with a curvature that is out of date.
 _SLOW, _LEAST_RISE = 0.2, 1e-4
-_MOST_STEPS, _MOST_MOVES, _HALVINGS, _TRIES = 50, 1000, 12, 20
+_MOST_STEPS, _MOST_MOVES, _HALVINGS, _TRIES = 50, 100, 12, 20
 #: Standard errors beyond which a profile that has not fallen is taken never to fall.
 _FARTHEST = 50.0
 
@@ -67,8 +68,8 @@ def profile_interval(
     with warnings.catch_warnings():
         # What the rows do not tell is refused below, if it is this number.
         warnings.simplefilter("ignore")
-        sure = standard_errors(fit, obs, workers=workers)
-    profile, reach = Profile(sure, obs, workers, what), float(ndtri(0.5 + level / 2))
+        sure = with_walls(standard_errors(fit, obs, workers=workers), obs, workers)
+    profile, reach = Profile(sure, obs, workers, what, fit.objective), float(ndtri(0.5 + level / 2))
     with one_blas_thread():
         ends = [profile.end(side, reach) for side in _SIDES]
     for _, remark in ends:
@@ -86,17 +87,20 @@ class Profile:
 
     Args:
         sure: standard errors of the fit. obs: its rows. workers: threads. what: mixture -> the number.
+        top: the objective of the fit.
     """
 
-    def __init__(self, sure: StandardErrors, obs: Any, workers: Any, what: Callable[[Mixture], Any]) -> None:
+    def __init__(
+        self, sure: StandardErrors, obs: Any, workers: Any, what: Callable[[Mixture], Any], top: float
+    ) -> None:
         value, error = sure.of(what)
         if value.shape:
             raise DataError(f"a profile is that of one number; the function gave an array of shape {value.shape}")
         if not error > _ROUNDING * abs(value):
             why = "is not told by the rows" if np.isnan(error) else "is held"
             raise DataError(f"a profile interval needs a number with a standard error; this one {why}")
-        self.value, self.error = float(value), float(error)
-        self.surface = Surface(sure, obs, workers, lambda m: (float(np.asarray(what(m))) - self.value) / self.error)
+        self.what, self.value, self.error = what, float(value), float(error)
+        self.surface = Surface(sure, obs, workers, self._away, top)
         self.least = max(_LEAST_GAIN, _LEAST_SHARE * abs(self.surface.top))
         #: What is known of the profile, on the way out.
         self.points = [self.surface.fit]
@@ -118,6 +122,11 @@ class Profile:
         except _LostError:
             return np.nan, _LOST.format(_SIDES[side], self._at(self.points[-1].away))
         return side * np.inf, _OPEN.format(_SIDES[side])
+
+    def _away(self, mixture: Mixture) -> float:
+        """How far the number is from that of the fit, in standard errors."""
+        with np.errstate(all="ignore"):
+            return (float(np.asarray(self.what(mixture))) - self.value) / self.error
 
     def _at(self, away: float) -> float:
         """The number, `away` standard errors from that of the fit; what is rounding of nothing is nothing."""
@@ -165,7 +174,7 @@ def climbed(near: Point, t: float, least: float) -> Point | None:
         higher = None if ways.gain > _SLOW * last and not fresh else _higher(point, t, ways, least)
         if higher is None and fresh:
             return None
-        point, last, fresh = (point.measured(), last, True) if higher is None else (higher, ways.gain, False)
+        point, last, fresh = (point.measured(point.price), last, True) if higher is None else (higher, ways.gain, False)
     return None
 
 

@@ -26,8 +26,8 @@ _STEP = 1e-3
 STILL = 1e-9
 #: Length, in standard errors, of a step that is as good as none.
 _SHORT = 1e-7
-#: Least curvature; product of the lengths of two steps below which it is rounding.
-_FLATTEST, _ROUNDED = 1e-6, 1e-7
+#: Least curvature; length of steps below which it is rounding.
+_FLATTEST, _ROUNDED = 1e-6, 1e-6
 #: Smallest variance that is told from none, as a share of that of all rows.
 _NOTHING = 1e-12
 
@@ -37,13 +37,14 @@ class Surface:
 
     Args:
         sure: standard errors of the fit. obs: its rows. workers: threads.
-        number: mixture -> how far it is from its value at the fit, in standard errors.
+        number: mixture -> how far it is from its value at the fit, in standard errors. top: the objective of the fit.
     """
 
-    def __init__(self, sure: StandardErrors, obs: Any, workers: Any, number: Callable[[Mixture], float]) -> None:
+    def __init__(
+        self, sure: StandardErrors, obs: Any, workers: Any, number: Callable[[Mixture], float], top: float = 0.0
+    ) -> None:
         self.model, self.theta, self.obs, self.workers = sure.model, sure.free.theta, obs, workers
-        self.number, self.mixture, self.top = number, sure.mixture, 0.0
-        self.top = -self.fit.fall
+        self.number, self.mixture, self.top = number, sure.mixture, top
 
     @property
     def fit(self) -> Point:
@@ -196,18 +197,20 @@ class Point:
         flat = sides.reshape(len(rest), -1)
         return np.asarray(flat @ flat.T)
 
-    def measured(self) -> Point:
-        """This point, its curvature measured here, with that of the number at its price, in two passes a direction.
+    def measured(self, price: float) -> Point:
+        """This point, its curvature measured here, less that of the number at a price: two passes for each direction.
 
         It stays as it was between steps so short that rounding hides it, and where one leads out of all mixtures.
         """
         ends = [[self.stepped(sign * _STEP * step) for sign in (1.0, -1.0)] for step in self.frame.T]
-        slopes_there = [[end.slope - self.price * end.along for end in pair] for pair in ends]
+        slopes_there = [[end.slope - price * end.along if price else end.slope for end in pair] for pair in ends]
         local = np.array([ahead - back for ahead, back in slopes_there]) @ self.frame / (2.0 * _STEP)
         if not np.isfinite(local).all():
             return self
         lengths = np.linalg.norm(self.frame, axis=0)
-        local = np.where(np.outer(lengths, lengths) > _ROUNDED, local, self.frame.T @ self.curvature @ self.frame)
+        local = np.where(
+            np.minimum.outer(lengths, lengths) > _ROUNDED, local, self.frame.T @ self.curvature @ self.frame
+        )
         back, found = np.linalg.inv(self.frame), copy(self)
         found.curvature = back.T @ (local + local.T) @ back / 2.0
         return found
