@@ -21,13 +21,18 @@ from mixsci.errors import DataError
 
 #: Ends are found to this share of a standard error; the number is held to this share of one.
 _FINE, _MISSED = 1e-4, 1e-7
+#: A step must take the number this share of the way that its slope promises.
+_MOVED = 0.3
+#: A number that cannot go on, and that no step of a standard error moves by more than this, has come to its edge; an
+#: edge that is less than this from zero is there.
+_FLAT, _NOTHING = 1e-2, 1e-3
 #: What is rounding of a number.
 _ROUNDING = 1e-9
 #: Climbs with a number held: nats to which they go, or this share of the objective where its rounding is more.
-_LEAST_GAIN, _LEAST_SHARE = 1e-8, 1e-13
+_LEAST_GAIN, _LEAST_SHARE = 1e-6, 1e-13
 #: A step that leaves more than this share of what the last one promised was taken with a curvature that is out of date.
 _SLOW, _LEAST_RISE = 0.2, 1e-4
-_MOST_STEPS, _MOST_MOVES, _HALVINGS, _TRIES = 50, 100, 12, 20
+_MOST_STEPS, _MOST_MOVES, _HALVINGS, _TRIES = 30, 100, 12, 10
 #: Standard errors beyond which a profile that has not fallen is taken never to fall.
 _FARTHEST = 50.0
 
@@ -111,16 +116,18 @@ class Profile:
         try:
             while abs(far) < _FARTHEST:
                 limit = held(self.points[-1], far)
-                found = self.best(limit.away if limit.stands or limit.endless else far, enough=reach)
+                short, at_edge = abs(limit.away - far) > _MISSED, np.linalg.norm(limit.pull) < _FLAT
+                inside = side * max(side * limit.away - _FINE, 0.0) if at_edge else limit.away
+                found = self.best(inside if short and (at_edge or limit.endless) else far, enough=reach)
                 if found.depth >= reach:
                     return self._at(self._between(found, reach)), ""
-                if limit.stands:
-                    return self._at(limit.away), _AT_EDGE.format(_SIDES[side])
-                if abs(limit.away - far) > _MISSED:
+                if short:
                     break
                 far *= 2.0
         except _LostError:
             return np.nan, _LOST.format(_SIDES[side], self._at(self.points[-1].away))
+        if at_edge:
+            return self._at(limit.away), _AT_EDGE.format(_SIDES[side])
         return side * np.inf, _OPEN.format(_SIDES[side])
 
     def _away(self, mixture: Mixture) -> float:
@@ -131,7 +138,7 @@ class Profile:
     def _at(self, away: float) -> float:
         """The number, `away` standard errors from that of the fit; what is rounding of nothing is nothing."""
         found = self.value + away * self.error
-        return found if abs(found) > 10 * STILL * self.error else 0.0
+        return found if abs(found) > _NOTHING * self.error else 0.0
 
     def _between(self, beyond: Point, reach: float) -> float:
         """How far the number is where the profile has fallen to `reach`, before a point where it has fallen farther."""
@@ -164,7 +171,9 @@ class Profile:
 
 def climbed(near: Point, t: float, least: float) -> Point | None:
     """The best point with the number held at t, from a point nearby, to `least` nats; None where it is not found."""
-    point, last, fresh = held(near.stepped((t - near.away) * near.ways().onwards), t), np.inf, False
+    ahead = near.stepped((t - near.away) * near.ways().onwards)
+    start = ahead if abs(t - ahead.away) < abs(t - near.away) else near
+    point, last, fresh = held(start, t), np.inf, False
     for _ in range(_MOST_STEPS):
         if point is None or not abs(point.away - t) < _MISSED or point.stats is None:
             return None
@@ -204,9 +213,9 @@ def _nearer(point: Point, t: float) -> Point | None:
     """A point whose number is nearer to t, by a step no longer than those of the frame; None where there is none."""
     pull, gap = float(np.linalg.norm(point.pull)), t - point.away
     share = float(np.clip(gap / pull, -1.0, 1.0))
-    for _ in range(_HALVINGS if np.isfinite(pull) else 0):
+    for _ in range(2 * _HALVINGS if np.isfinite(pull) else 0):
         there = point.stepped(share * point.way)
-        if abs(t - there.away) < abs(gap):
+        if abs(gap) - abs(t - there.away) > _MOVED * abs(share) * pull:
             return there
         share /= 2.0
     return None

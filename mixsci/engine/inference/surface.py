@@ -11,9 +11,10 @@ import numpy as np
 
 from mixsci.engine.em.steps import expect
 from mixsci.engine.inference.numbers import Coordinates, coordinates, moved, slopes
+from mixsci.engine.inference.sides import Sides
 from mixsci.engine.inference.uncertainty import StandardErrors
-from mixsci.engine.inference.yardstick import congruent, roots_of
 from mixsci.engine.mixture import Mixture
+from mixsci.engine.model.covariances import Families
 from mixsci.engine.model.model import overall_variances
 from mixsci.engine.model.statistics import Stats
 from mixsci.errors import DataError
@@ -28,8 +29,6 @@ STILL = 1e-9
 _SHORT = 1e-7
 #: Least curvature; length of steps below which it is rounding.
 _FLATTEST, _ROUNDED = 1e-6, 1e-6
-#: Smallest variance that is told from none, as a share of that of all rows.
-_NOTHING = 1e-12
 
 
 class Surface:
@@ -45,6 +44,7 @@ class Surface:
     ) -> None:
         self.model, self.theta, self.obs, self.workers = sure.model, sure.free.theta, obs, workers
         self.number, self.mixture, self.top = number, sure.mixture, top
+        self.free = ~sure.model.mask("covariances")
 
     @property
     def fit(self) -> Point:
@@ -76,10 +76,25 @@ class Point:
         self.surface, self.mixture, self.curvature = surface, mixture, curvature
 
     def stepped(self, step: Array) -> Point:
-        """The point a step (q,) away; no covariance loses more than nine tenths of itself on it."""
+        """The point a step (q,) away; no side of a covariance loses more than nine tenths of itself on it."""
         model = self.surface.model
-        there = model.pack(self.mixture) + step @ self.surface.theta
-        return Point(self.surface, model.unpack(there, self.mixture), self.curvature)
+        there = model.unpack(model.pack(self.mixture) + step @ self.surface.theta, self.mixture)
+        if isinstance(model.covariance, Families):
+            there = there.evolve(covariances=self._turned(step @ self.lines))
+            there = model.unpack(model.pack(there), there) if model.floor > 0 else there
+        return Point(self.surface, there, self.curvature)
+
+    def _turned(self, change: Array) -> Array:
+        """(K, D, D) covariances after a change (numbers,)."""
+        changed = self.sides.stepped(self.coordinates.layout.split(change)["covariances"])
+        return np.where(self.surface.free[:, None, None], changed, self.mixture.covariances)
+
+    def _moved(self, change: Array) -> Mixture:
+        """The mixture after a small change (numbers,)."""
+        parts = self.coordinates.layout.split(change)
+        if isinstance(self.surface.model.covariance, Families):
+            parts["covariances"] = self._turned(change) - self.mixture.covariances
+        return moved(self.mixture, parts)
 
     @cached_property
     def stats(self) -> Stats | None:
@@ -114,11 +129,15 @@ class Point:
         return np.asarray(self.surface.theta @ self.coordinates.jacobian.T)
 
     @cached_property
+    def sides(self) -> Sides:
+        """Its covariances by their sides."""
+        scale = np.sqrt(overall_variances(self.mixture))
+        return Sides(self.mixture.covariances, scale, self.surface.model.floor)
+
+    @cached_property
     def shares(self) -> Array:
-        """(q, K, D, D) what they do to each covariance, as shares of what it has above its floor."""
-        above = self.mixture.covariances - self.surface.model.floor * np.eye(self.mixture.n_dims)
-        roots = roots_of(above, _NOTHING * overall_variances(self.mixture))
-        return congruent(self.coordinates.layout.split(self.lines)["covariances"], roots)
+        """(q, K, D, D) what the free directions do to each covariance, as shares of its sides."""
+        return self.sides.shares(self.coordinates.layout.split(self.lines)["covariances"])
 
     @cached_property
     def frame(self) -> Array:
@@ -134,10 +153,10 @@ class Point:
 
     @cached_property
     def along(self) -> Array:
-        """(q,) slope of that, by differences along straight lines."""
-        layout, number = self.coordinates.layout, self.surface.number
+        """(q,) slope of that, by differences."""
+        number = self.surface.number
         steps = _STEP * (self.frame.T @ self.lines)
-        ends = [[number(moved(self.mixture, layout.split(sign * step))) for sign in (1.0, -1.0)] for step in steps]
+        ends = [[number(self._moved(sign * step)) for sign in (1.0, -1.0)] for step in steps]
         return np.linalg.solve(self.frame.T, [(ahead - back) / (2.0 * _STEP) for ahead, back in ends])
 
     @property
@@ -176,26 +195,14 @@ class Point:
 
     def ways(self) -> Ways:
         """Where to go from here, by Newton's method."""
-        bent = self.curvature + self._walls()
+        rest = self.frame @ (self.frame.T @ (self.slope - self.price * self.along))
+        bent = self.curvature + self.sides.walls(self.shares, rest)
         level = np.linalg.qr(self.along[:, None], mode="complete")[0][:, 1:]
         size, axes = np.linalg.eigh(level.T @ bent @ level)
         axes = level @ axes
         back = axes / np.maximum(np.abs(size), _FLATTEST) @ axes.T
         onwards = (self.along - back @ (bent @ self.along)) / (self.along @ self.along)
         return Ways(onwards, -back @ self.slope, float(self.slope @ back @ self.slope) / 2.0)
-
-    def _walls(self) -> Array:
-        """(q, q) curvature in logarithms of covariances, where the objective drives them to zero.
-
-        With it a step ends at this wall without carrying other numbers along (Coleman & Li 1996, affine scaling).
-        """
-        rest = self.frame @ (self.frame.T @ (self.slope - self.price * self.along))
-        size, axes = np.linalg.eigh(np.tensordot(rest, self.shares, 1))
-        # A covariance that is as good as none need not lose more: its slope would be rounding.
-        steep = np.sqrt(np.maximum(size, 0.0)) * (1.0 + _SHORT * np.abs(self.shares).max(axis=(0, 2, 3)))[:, None]
-        sides = self.shares @ (axes * steep[:, None, :])
-        flat = sides.reshape(len(rest), -1)
-        return np.asarray(flat @ flat.T)
 
     def measured(self, price: float) -> Point:
         """This point, its curvature measured here, less that of the number at a price: two passes for each direction.
