@@ -12,26 +12,24 @@ from scipy.special import ndtri
 
 from mixsci.engine.em.result import Fit
 from mixsci.engine.execution import one_blas_thread
-from mixsci.engine.inference.surface import STILL, Point, Surface, Ways
+from mixsci.engine.inference.surface import Point, Surface, Ways
 from mixsci.engine.inference.uncertainty import StandardErrors, standard_errors
 from mixsci.engine.inference.walls import with_walls
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.tables import as_chance
 from mixsci.errors import DataError
 
-#: Ends are found to this share of a standard error; the number is held to this share of one.
-_FINE, _MISSED = 1e-4, 1e-7
-#: A step must take the number this share of the way that its slope promises.
-_MOVED = 0.3
-#: A number that cannot go on, and that no step of a standard error moves by more than this, has come to its edge; an
-#: edge that is less than this from zero is there.
-_FLAT, _NOTHING = 1e-2, 1e-3
-#: What is rounding of a number.
-_ROUNDING = 1e-9
+#: Ends are found to this share of a standard error, and the number is held to this; a greater fall is a jump.
+_FINE, _MISSED, _JUMP = 1e-4, 1e-7, 1e-2
+#: Shares of a standard error that are rounding of the number, and that are none where it should end at zero.
+_ROUNDING, _NOTHING = 1e-9, 1e-3
+#: A step must take the number this share of the way that its slope promises, and the objective this share of its gain.
+_LEAST_WAY, _LEAST_RISE = 0.3, 1e-4
 #: Climbs with a number held: nats to which they go, or this share of the objective where its rounding is more.
 _LEAST_GAIN, _LEAST_SHARE = 1e-6, 1e-13
 #: A step that leaves more than this share of what the last one promised was taken with a curvature that is out of date.
-_SLOW, _LEAST_RISE = 0.2, 1e-4
+_SLOW = 0.2
+#: Steps of a climb, steps to hold a number, halvings of each, and tries to get from one point to the next, at most.
 _MOST_STEPS, _MOST_MOVES, _HALVINGS, _TRIES = 30, 100, 12, 10
 #: Standard errors beyond which a profile that has not fallen is taken never to fall.
 _FARTHEST = 50.0
@@ -44,7 +42,8 @@ def profile_interval(
 
     It needs no symmetry, and does not depend on whether the number or its logarithm is asked for. With a prior it is
     the log density of the posterior that is profiled. Ends are found to 1e-4 standard errors, on the way out from the
-    fit: the interval is that of the maximum that was fitted.
+    fit: the interval is that of the maximum that was fitted. From point to point the others follow by Newton's method
+    with the number held; a covariance may lose its spread on the way, and find it again.
 
     Args:
         fit: a fit that converged.
@@ -56,7 +55,8 @@ def profile_interval(
 
     Returns:
         The ends; -inf or inf, with a warning, where the likelihood never falls so far; where the number comes to an
-        edge before (a weight of 0), that edge, with a warning.
+        edge before (a weight or a variance of 0), that edge, with a warning; nan, with a warning, where no maximum
+        could be followed so far.
 
     Raises:
         DataError: what has no standard error, because the rows do not tell it; what `mixsci.standard_errors` refuses.
@@ -116,19 +116,24 @@ class Profile:
         try:
             while abs(far) < _FARTHEST:
                 limit = held(self.points[-1], far)
-                short, at_edge = abs(limit.away - far) > _MISSED, np.linalg.norm(limit.pull) < _FLAT
-                inside = side * max(side * limit.away - _FINE, 0.0) if at_edge else limit.away
-                found = self.best(inside if short and (at_edge or limit.endless) else far, enough=reach)
+                if abs(limit.away - far) > _MISSED and (limit.flat or limit.endless):
+                    return self._last(limit, side, reach)
+                found = self.best(far, enough=reach)
                 if found.depth >= reach:
-                    return self._at(self._between(found, reach)), ""
-                if short:
-                    break
+                    return self._between(found, reach), ""
                 far *= 2.0
         except _LostError:
             return np.nan, _LOST.format(_SIDES[side], self._at(self.points[-1].away))
-        if at_edge:
-            return self._at(limit.away), _AT_EDGE.format(_SIDES[side])
         return side * np.inf, _OPEN.format(_SIDES[side])
+
+    def _last(self, limit: Point, side: float, reach: float) -> tuple[float, str]:
+        """The end where the number goes no farther than to a limit: at its edge, or for ever while nothing changes."""
+        found = self.best(side * max(side * limit.away - _FINE, 0.0) if limit.flat else limit.away, enough=reach)
+        if found.depth >= reach:
+            return self._between(found, reach), ""
+        if not limit.flat:
+            return side * np.inf, _OPEN.format(_SIDES[side])
+        return self._at(limit.away), _AT_EDGE.format(_SIDES[side])
 
     def _away(self, mixture: Mixture) -> float:
         """How far the number is from that of the fit, in standard errors."""
@@ -136,14 +141,17 @@ class Profile:
             return (float(np.asarray(self.what(mixture))) - self.value) / self.error
 
     def _at(self, away: float) -> float:
-        """The number, `away` standard errors from that of the fit; what is rounding of nothing is nothing."""
+        """The number, `away` standard errors from that of the fit; next to zero it is zero."""
         found = self.value + away * self.error
         return found if abs(found) > _NOTHING * self.error else 0.0
 
     def _between(self, beyond: Point, reach: float) -> float:
-        """How far the number is where the profile has fallen to `reach`, before a point where it has fallen farther."""
+        """The number where the profile has fallen to `reach`, before a point where it has fallen farther."""
         near = max((point for point in self.points if point.depth < reach), key=lambda point: abs(point.away))
-        return float(brentq(lambda t: self.best(t).depth - reach, near.away, beyond.away, xtol=_FINE))
+        end = brentq(lambda t: self.best(t).depth - reach, near.away, beyond.away, xtol=_FINE)
+        if abs(self.best(end).depth - reach) > _JUMP:
+            raise _LostError
+        return self._at(float(end))
 
     def _before(self, t: float) -> Point:
         """The point before t that is nearest to it."""
@@ -215,7 +223,7 @@ def _nearer(point: Point, t: float) -> Point | None:
     share = float(np.clip(gap / pull, -1.0, 1.0))
     for _ in range(2 * _HALVINGS if np.isfinite(pull) else 0):
         there = point.stepped(share * point.way)
-        if abs(gap) - abs(t - there.away) > _MOVED * abs(share) * pull:
+        if abs(gap) - abs(t - there.away) > _LEAST_WAY * abs(share) * pull:
             return there
         share /= 2.0
     return None
@@ -225,7 +233,6 @@ _SIDES = {-1.0: "below", 1.0: "above"}
 _OPEN = "the likelihood never falls as far as the level asks {} the fit"
 _AT_EDGE = "the number comes to an edge {} the fit before the likelihood falls as far as the level asks"
 _LOST = (
-    "the profile {} the fit must be climbed to with the number held, and no maximum was found beyond {:.6g}, so that "
-    "end is nan: ask mixsci.bootstrap, or fit with a smaller tol"
+    "a profile {} the fit needs a maximum wherever the number is held; beyond {:.6g} none was found, so this end is "
+    "nan: fit with a smaller tol, or ask mixsci.bootstrap"
 )
-DEBUG = False

@@ -23,8 +23,8 @@ Array = np.ndarray
 
 #: Steps of differences, in steps of a frame.
 _STEP = 1e-3
-#: What moves by less than this, in standard errors, is at an edge.
-STILL = 1e-9
+#: Changes of a number, by a step of a standard error, that are none, and that are next to none.
+_STILL, _FLAT = 1e-9, 1e-2
 #: Length, in standard errors, of a step that is as good as none.
 _SHORT = 1e-7
 #: Least curvature; length of steps below which it is rounding.
@@ -172,7 +172,12 @@ class Point:
     @property
     def stands(self) -> bool:
         """Whether no step moves the number: it is at its edge."""
-        return bool(np.linalg.norm(self.pull) < STILL)
+        return bool(np.linalg.norm(self.pull) < _STILL)
+
+    @property
+    def flat(self) -> bool:
+        """Whether next to nothing does."""
+        return bool(np.linalg.norm(self.pull) < _FLAT)
 
     @property
     def endless(self) -> bool:

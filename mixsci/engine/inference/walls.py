@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.linalg import block_diag
 
-from mixsci.engine.em.steps import bare
+from mixsci.engine.em.steps import bare, expect
 from mixsci.engine.inference.numbers import Layout, coordinates
 from mixsci.engine.inference.surface import Point, Surface
 from mixsci.engine.inference.uncertainty import StandardErrors
-from mixsci.engine.inference.yardstick import LARGEST_SHARE, Directions, congruent, roots_of
+from mixsci.engine.inference.yardstick import LARGEST_SHARE, Directions, Yardstick
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model, overall_variances
 
@@ -48,7 +48,9 @@ def with_walls(sure: StandardErrors, obs: Any, workers: Any) -> StandardErrors:
     free = whole.combine(told @ axes / np.sqrt(size))
     still = Directions(sure.lost.theta[~moving], sure.lost.numbers[~moving])
     lost = Directions.joined(still, whole.combine(untold))
-    return replace(sure, mixture=mixture, free=free, lost=lost, steps=_steps(mixture, free))
+    yardstick = Yardstick(mixture, Layout.of(mixture), expect(mixture, obs, workers=workers))
+    steps = np.minimum(_STEP, yardstick.steps(free, LARGEST_SHARE))
+    return replace(sure, mixture=mixture, free=free, lost=lost, steps=steps)
 
 
 def _lifted(model: Model, mixture: Mixture) -> Mixture:
@@ -63,10 +65,3 @@ def _curvature(sure: StandardErrors, inner: int, obs: Any, workers: Any) -> Arra
     """(q, q) of the objective at a mixture; zero beyond the first `inner` directions where steps are too short."""
     known = np.diag((np.arange(len(sure.free)) < inner).astype(float))
     return Point(Surface(sure, obs, workers, lambda _: 0.0), sure.mixture, known).measured(0.0).curvature
-
-
-def _steps(mixture: Mixture, free: Directions) -> Array:
-    """(q,) steps that take no more than a small share of a covariance."""
-    roots = roots_of(mixture.covariances, np.full(mixture.n_dims, 1e-300))
-    changed = congruent(Layout.of(mixture).split(free.numbers)["covariances"], roots)
-    return np.minimum(_STEP, LARGEST_SHARE / np.maximum(np.linalg.norm(changed, axis=(2, 3)).max(axis=1), 1e-300))

@@ -82,7 +82,11 @@ class Yardstick:
     @cached_property
     def own_roots(self) -> Array:
         """(K, D, D) L with L L' the precision of each component, its narrowest directions made a little wider."""
-        return roots_of(self.mixture.covariances, 1e-12 * overall_variances(self.mixture))
+        least = 1e-12 * overall_variances(self.mixture)
+        size = np.sqrt(np.maximum(np.diagonal(self.mixture.covariances, axis1=1, axis2=2), least))
+        values, vectors = np.linalg.eigh(self.mixture.covariances / (size[:, :, None] * size[:, None, :]))
+        values = np.sqrt(np.maximum(values, 1e-14 * np.maximum(values[:, -1:], 1e-2)))
+        return vectors / values[:, None, :] / size[:, :, None]
 
     @property
     def least_weights(self) -> Array:
@@ -130,11 +134,3 @@ class Yardstick:
 def congruent(changes: Array, roots: Array) -> Array:
     """L' dSigma L of changes (..., K, D, D) of covariances, with L (K, D, D)."""
     return np.asarray(roots.transpose(0, 2, 1) @ changes @ roots)
-
-
-def roots_of(covariances: Array, least: Array) -> Array:
-    """L (K, D, D) with L L' the inverse of covariances, their variances at least `least` (D,) and well conditioned."""
-    size = np.sqrt(np.maximum(np.diagonal(covariances, axis1=1, axis2=2), least))
-    values, vectors = np.linalg.eigh(covariances / (size[:, :, None] * size[:, None, :]))
-    values = np.sqrt(np.maximum(values, 1e-14 * np.maximum(values[:, -1:], 1e-2)))
-    return np.asarray(vectors / values[:, None, :] / size[:, :, None])
