@@ -29,7 +29,7 @@ _LEAST_WAY, _LEAST_RISE = 0.3, 1e-4
 _LEAST_GAIN, _LEAST_SHARE = 1e-6, 1e-13
 #: A step that leaves more than this share of what the last one promised was taken with a curvature that is out of date.
 _SLOW = 0.2
-#: Steps of a climb, steps to hold a number, halvings of each, and tries to get from one point to the next, at most.
+#: Steps of a climb, steps to hold a number, halvings of each, and climbs of one side that may fail, at most.
 _MOST_STEPS, _MOST_MOVES, _HALVINGS, _TRIES = 30, 100, 12, 10
 #: Standard errors beyond which a profile that has not fallen is taken never to fall.
 _FARTHEST = 50.0
@@ -107,12 +107,12 @@ class Profile:
         self.what, self.value, self.error = what, float(value), float(error)
         self.surface = Surface(sure, obs, workers, self._away, top)
         self.least = max(_LEAST_GAIN, _LEAST_SHARE * abs(self.surface.top))
-        #: What is known of the profile, on the way out.
-        self.points = [self.surface.fit]
+        #: What is known of the profile on the way out, and how many climbs have failed there.
+        self.points, self.failed = [self.surface.fit], 0
 
     def end(self, side: float, reach: float) -> tuple[float, str]:
         """Where the root of twice the fall comes to `reach`, below (-1) or above (1) the fit, and a remark or ""."""
-        self.points, far = [self.surface.fit], side * reach
+        self.points, self.failed, far = [self.surface.fit], 0, side * reach
         try:
             while abs(far) < _FARTHEST:
                 limit = held(self.points[-1], far)
@@ -165,9 +165,10 @@ class Profile:
         near, goal = self._before(t), t
         if abs(near.away - t) < _MISSED:
             return near
-        for _ in range(_TRIES):
+        while self.failed < _TRIES:
             found = climbed(near, goal, self.least)
             if found is None:
+                self.failed += 1
                 goal = (near.away + goal) / 2.0
                 continue
             self.points.append(found)

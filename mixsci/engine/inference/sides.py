@@ -33,13 +33,13 @@ class Sides:
         #: (K, D) what each side has above the floor.
         self.above = np.maximum(self.sizes - floor * (self.back**2).sum(axis=2), _NOTHING)
 
-    def stepped(self, change: Array) -> Array:
-        """(K, D, D) the covariances a change (K, D, D) away."""
-        inside = self.back @ change @ self.back.transpose(0, 2, 1)
-        own = np.diagonal(inside, axis1=1, axis2=2)
-        sizes = np.maximum(self.sizes + own, _INSIDE * self.sizes)
-        root = self.axes @ (np.eye(len(own[0])) + np.triu(inside, 1) / sizes[:, None, :])
-        return np.asarray((root * sizes[:, None, :]) @ root.transpose(0, 2, 1))
+    def stepped(self, changes: Array) -> Array:
+        """(..., K, D, D) the covariances changes (..., K, D, D) away."""
+        inside = self.back @ changes @ self.back.transpose(0, 2, 1)
+        sizes = np.maximum(self.sizes + np.diagonal(inside, axis1=-2, axis2=-1), _INSIDE * self.sizes)
+        sizes = sizes[..., None, :]
+        root = self.axes @ (np.eye(inside.shape[-1]) + np.triu(inside, 1) / sizes)
+        return np.asarray((root * sizes) @ np.swapaxes(root, -1, -2))
 
     def shares(self, changes: Array) -> Array:
         """(q, K, D, D) changes as shares of the side they change: of the wider one where they turn it."""

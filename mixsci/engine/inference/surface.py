@@ -80,21 +80,23 @@ class Point:
         model = self.surface.model
         there = model.unpack(model.pack(self.mixture) + step @ self.surface.theta, self.mixture)
         if isinstance(model.covariance, Families):
-            there = there.evolve(covariances=self._turned(step @ self.lines))
+            there = there.evolve(
+                covariances=self._turned(self.coordinates.layout.split(step @ self.lines)["covariances"])
+            )
             there = model.unpack(model.pack(there), there) if model.floor > 0 else there
         return Point(self.surface, there, self.curvature)
 
-    def _turned(self, change: Array) -> Array:
-        """(K, D, D) covariances after a change (numbers,)."""
-        changed = self.sides.stepped(self.coordinates.layout.split(change)["covariances"])
-        return np.where(self.surface.free[:, None, None], changed, self.mixture.covariances)
+    def _turned(self, changes: Array) -> Array:
+        """(..., K, D, D) covariances after changes of them."""
+        return np.where(self.surface.free[:, None, None], self.sides.stepped(changes), self.mixture.covariances)
 
-    def _moved(self, change: Array) -> Mixture:
-        """The mixture after a small change (numbers,)."""
-        parts = self.coordinates.layout.split(change)
+    def _values(self, steps: Array) -> Array:
+        """(s,) the number after small steps (s, q)."""
+        parts = self.coordinates.layout.split(steps @ self.lines)
         if isinstance(self.surface.model.covariance, Families):
-            parts["covariances"] = self._turned(change) - self.mixture.covariances
-        return moved(self.mixture, parts)
+            parts["covariances"] = self._turned(parts["covariances"]) - self.mixture.covariances
+        ends = [{name: part[i] for name, part in parts.items()} for i in range(len(steps))]
+        return np.array([self.surface.number(moved(self.mixture, end)) for end in ends])
 
     @cached_property
     def stats(self) -> Stats | None:
@@ -154,10 +156,8 @@ class Point:
     @cached_property
     def along(self) -> Array:
         """(q,) slope of that, by differences."""
-        number = self.surface.number
-        steps = _STEP * (self.frame.T @ self.lines)
-        ends = [[number(self._moved(sign * step)) for sign in (1.0, -1.0)] for step in steps]
-        return np.linalg.solve(self.frame.T, [(ahead - back) / (2.0 * _STEP) for ahead, back in ends])
+        ahead, back = np.split(self._values(_STEP * np.vstack([self.frame.T, -self.frame.T])), 2)
+        return np.linalg.solve(self.frame.T, (ahead - back) / (2.0 * _STEP))
 
     @property
     def pull(self) -> Array:
