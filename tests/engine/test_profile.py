@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize
 from scipy.special import logsumexp
-from scipy.stats import chi2, norm
+from scipy.stats import chi2, multivariate_normal, norm
 
 import mixsci as mx
+from mixsci.engine.inference import profile
 from mixsci.engine.inference.profile import profile_interval
 
 TIGHT = {"tol": 1e-13, "max_iter": 20_000}
@@ -188,6 +189,132 @@ def test_the_level_is_that_of_the_fall():
     assert high - low == pytest.approx(2 * half, rel=1e-3)
 
 
+# --- covariances near zero, beneath errors ---------------------------------------------------------------------------
+
+
+def beneath_errors(x):
+    """Rows (n, D), each with an error of one."""
+    return mx.Observations(x, mx.noise.from_errors(np.ones(x.shape)))
+
+
+def variance_of(k):
+    return lambda mixture: mixture.covariances[k, 0, 0]
+
+
+@pytest.mark.parametrize(("seed", "edge"), [(0, False), (2, True)])
+def test_variance_of_one_gaussian_beneath_errors(seed, edge):
+    """The mean is that of the rows whatever the variance, so that the profile is a formula."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0.0, 0.3, size=(400, 1)) + rng.normal(size=(400, 1))
+    obs = beneath_errors(x)
+    fit = mx.fit(mx.Model(1), obs, rng=0, **TIGHT)
+
+    def fallen(variance):
+        return 2.0 * (fit.log_likelihood - norm.logpdf(x, x.mean(), np.sqrt(1.0 + variance)).sum()) - REACH
+
+    at_fit = fit.mixture.covariances[0, 0, 0]
+    assert (fallen(0.0) < 0) == edge
+    low, high = 0.0 if edge else brentq(fallen, 0.0, at_fit), brentq(fallen, at_fit, 1.0)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert profile_interval(fit, obs, variance_of(0)) == pytest.approx((low, high), abs=2e-5)
+        logs = profile_interval(fit, obs, lambda mixture: np.log(mixture.covariances[0, 0, 0]))
+    assert np.exp(logs) == pytest.approx([low, high], rel=1e-3, abs=1e-12)
+    remarks = ["comes to an edge below the fit", "never falls as far as the level asks below the fit"]
+    assert len(said) == 2 * edge and all(part in str(one.message) for part, one in zip(remarks, said, strict=False))
+
+
+def two_beneath_errors(seed):
+    """Two clusters of points without spread, seen with errors."""
+    rng = np.random.default_rng(seed)
+    x = (rng.choice([0, 5], 400) + rng.normal(0.0, 1.0, 400))[:, None]
+    return mx.fit(mx.Model(2), beneath_errors(x), rng=0), x
+
+
+def best_of_two(fit, x, held, value):
+    """Greatest log-likelihood with one of log-odds, means and variances held, by a bounded optimiser from three places.
+
+    Variances are those of a mixture of Gaussians of variance one more.
+    """
+    mixture = fit.mixture
+    at = np.array([np.log(mixture.weights[1] / mixture.weights[0]), *mixture.means[:, 0], *mixture.covariances.ravel()])
+
+    def lost(free):
+        odds, m0, m1, v0, v1 = np.insert(free, held, value)
+        parts = [share + norm.logpdf(x[:, 0], m, np.sqrt(1.0 + v)) for share, m, v in zip(
+            (-np.logaddexp(0, odds), -np.logaddexp(0, -odds)), (m0, m1), (v0, v1), strict=True)]  # fmt: skip
+        return -logsumexp(parts, axis=0).sum()
+
+    bounds = np.delete(np.array([(-9.0, 9.0)] * 3 + [(0.0, 9.0)] * 2), held, axis=0)
+    starts = [np.delete(at + more * np.array([0, 0, 0, 1, 1]), held) for more in (0.0, 0.05, 0.2)]
+    options = {"ftol": 1e-14, "gtol": 1e-8}
+    return max(-minimize(lost, start, bounds=bounds, method="L-BFGS-B", options=options).fun for start in starts)
+
+
+#: Number, its place in `best_of_two`.
+OF_TWO = {
+    "log-odds": (lambda mixture: np.log(mixture.weights[1] / mixture.weights[0]), 0),
+    "mean": (lambda mixture: mixture.means[0, 0], 1),
+    "variance": (variance_of(0), 3),
+    "other variance": (variance_of(1), 4),
+}
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+@pytest.mark.parametrize("seed", [4, 2])
+@pytest.mark.filterwarnings("ignore:the number comes to an edge")
+def test_ends_of_two_components_beneath_errors_are_those_of_a_bounded_optimiser(seed, name):
+    """Of the second fit a variance is zero, and comes back when other numbers move."""
+    (fit, x), (number, held) = two_beneath_errors(seed), OF_TWO[name]
+    for end in profile_interval(fit, beneath_errors(x), number):
+        fall = 2.0 * (fit.log_likelihood - best_of_two(fit, x, held, end))
+        assert fall == pytest.approx(REACH, abs=3e-3) or (end == 0.0 and held > 2 and fall < REACH)
+
+
+def test_a_mean_beneath_errors_ends_where_fits_that_hold_it_do():
+    fit, x = two_beneath_errors(4)
+    for end in profile_interval(fit, beneath_errors(x), lambda mixture: mixture.means[0, 0]):
+        start = fit.mixture.evolve(means=np.array([[end], fit.mixture.means[1]]), covariances=np.full((2, 1, 1), 0.1))
+        model = mx.Model(2, frozen=mx.Frozen(means=[True, False]))
+        held = mx.fit(model, beneath_errors(x), start=start, **TIGHT)
+        assert 2.0 * (fit.log_likelihood - held.log_likelihood) == pytest.approx(REACH, abs=3e-3)
+
+
+def test_a_flat_component_of_two_dimensions_turns_on_the_way():
+    """A covariance with a side of next to nothing; held is a mean, and the others climb in roots of covariances."""
+    rng = np.random.default_rng(3)
+    label, x = rng.choice(2, 300), rng.normal(size=(300, 2)) * [0.05, 0.6] + rng.normal(size=(300, 2))
+    x += label[:, None] * [6.0, 3.0]
+    fit = mx.fit(mx.Model(2), beneath_errors(x), rng=0)
+    mixture, low = fit.mixture, np.tril_indices(2)
+    roots = np.linalg.cholesky(mixture.covariances + 1e-6 * np.eye(2))
+    at_fit = np.concatenate([[np.log(mixture.weights[1] / mixture.weights[0])], mixture.means.ravel()[1:],
+                             roots[:, *low].ravel()])  # fmt: skip
+    assert (np.linalg.eigvalsh(mixture.covariances)[:, 0] < 1e-4).all()
+
+    def lost(free, value):
+        means, roots = np.append(value, free[1:4]).reshape(2, 2), np.zeros((2, 2, 2))
+        roots[:, *low] = free[4:].reshape(2, 3)
+        shares = -np.logaddexp(0, free[0]), -np.logaddexp(0, -free[0])
+        parts = [share + multivariate_normal.logpdf(x, mean, root @ root.T + np.eye(2)) for share, mean, root in zip(
+            shares, means, roots, strict=True)]  # fmt: skip
+        return -logsumexp(parts, axis=0).sum()
+
+    for end in profile_interval(fit, beneath_errors(x), lambda mixture: mixture.means[0, 0]):
+        starts = [np.append(at_fit[:4], at_fit[4:] + more) for more in (0.0, 0.05)]
+        best = min(minimize(lost, start, args=(end,), tol=1e-7).fun for start in starts)
+        assert 2.0 * (fit.log_likelihood + best) == pytest.approx(REACH, abs=5e-3)
+
+
+def test_a_profile_that_is_lost_gives_no_end(monkeypatch):
+    x = two_clusters()
+    fit = mx.fit(mx.Model(2), x, start=start_of(), **TIGHT)
+    monkeypatch.setattr(profile, "climbed", lambda *_: None)
+    with pytest.warns(UserWarning, match="none was found, so this end is nan") as said:
+        ends = profile_interval(fit, x, lambda mixture: mixture.means[0, 0])
+    assert np.isnan(ends).all() and len(said) == 2
+
+
 # --- open ends and edges ---------------------------------------------------------------------------------------------
 
 
@@ -207,8 +334,14 @@ def test_a_likelihood_that_never_falls_leaves_the_interval_open():
     assert low == -np.inf
     with pytest.warns(UserWarning, match="comes to an edge below the fit"):
         least, most = profile_interval(fit, x, lambda mixture: mixture.weights[1])
-    assert least == pytest.approx(0.0, abs=1e-3)
+    assert least == 0.0
     assert np.log(most / (1 - most)) == pytest.approx(high, abs=1e-3)
+
+    def fallen(weight):
+        parts = np.log1p(-weight) + norm.logpdf(x[:, 0]), np.log(weight) + norm.logpdf(x[:, 0], 2.0)
+        return 2.0 * (fit.log_likelihood - logsumexp(parts, axis=0).sum()) - REACH
+
+    assert most == pytest.approx(brentq(fallen, fit.mixture.weights[1], 0.9), rel=1e-4)
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from mixsci.engine.em.result import Fit
-from mixsci.engine.em.steps import expect
 from mixsci.engine.execution import one_blas_thread
-from mixsci.engine.inference.numbers import Coordinates, coordinates, moved, slopes
+from mixsci.engine.inference.surface import Point, Surface, Ways
 from mixsci.engine.inference.uncertainty import StandardErrors, standard_errors
+from mixsci.engine.inference.walls import with_walls
 from mixsci.engine.mixture import Mixture
-from mixsci.engine.model.statistics import Stats
 from mixsci.engine.tables import as_chance
 from mixsci.errors import DataError
 
-Array = np.ndarray
-
-#: Ends are found to this share of a standard error.
-_FINE = 1e-4
-#: Climbs with a number held: nats to which they go, steps at most, and how often they begin again.
-_LEAST_GAIN, _MOST_STEPS, _TRIES = 1e-9, 200, 3
-#: Where a climb has ended: standard errors by which the number may miss, and slope in nats per standard error.
-_MISSED, _STEEPEST = 1e-5, 1e-2
-#: Nats of a mixture that is none, so that a step there is taken back; fall where a number cannot be.
-_IMPOSSIBLE, _NOWHERE = 1e8, 1e4
-#: Standard errors beyond which a profile that has not fallen is taken never to fall, and what is a jump of it.
-_FARTHEST, _JUMP = 50.0, 0.01
-#: Steps of differences of the number, in standard errors; what is rounding of it.
-_STEP, _ROUNDING = 1e-3, 1e-9
+#: Ends are found to this share of a standard error, and the number is held to this; a greater fall is a jump.
+_FINE, _MISSED, _JUMP = 1e-4, 1e-7, 1e-2
+#: Shares of a standard error that are rounding of the number, and that are none where it should end at zero.
+_ROUNDING, _NOTHING = 1e-9, 1e-3
+#: A step must take the number this share of the way that its slope promises, and the objective this share of its gain.
+_LEAST_WAY, _LEAST_RISE = 0.3, 1e-4
+#: Climbs with a number held: nats to which they go, or this share of the objective where its rounding is more.
+_LEAST_GAIN, _LEAST_SHARE = 1e-6, 1e-13
+#: A step that leaves more than this share of what the last one promised was taken with a curvature that is out of date.
+_SLOW = 0.2
+#: Steps of a climb, steps to hold a number, halvings of each, and climbs of one side that may fail, at most.
+_MOST_STEPS, _MOST_MOVES, _HALVINGS, _TRIES = 30, 100, 12, 10
+#: Standard errors beyond which a profile that has not fallen is taken never to fall.
+_FARTHEST = 50.0
 
 
 def profile_interval(
@@ -44,7 +42,8 @@ def profile_interval(
 
     It needs no symmetry, and does not depend on whether the number or its logarithm is asked for. With a prior it is
     the log density of the posterior that is profiled. Ends are found to 1e-4 standard errors, on the way out from the
-    fit: the interval is that of the maximum that was fitted.
+    fit: the interval is that of the maximum that was fitted. From point to point the others follow by Newton's method
+    with the number held; a covariance may lose its spread on the way, and find it again.
 
     Args:
         fit: a fit that converged.
@@ -56,7 +55,8 @@ def profile_interval(
 
     Returns:
         The ends; -inf or inf, with a warning, where the likelihood never falls so far; where the number comes to an
-        edge before (a weight of 0), that edge, with a warning.
+        edge before (a weight or a variance of 0), that edge, with a warning; nan, with a warning, where no maximum
+        could be followed so far.
 
     Raises:
         DataError: what has no standard error, because the rows do not tell it; what `mixsci.standard_errors` refuses.
@@ -73,8 +73,8 @@ def profile_interval(
     with warnings.catch_warnings():
         # What the rows do not tell is refused below, if it is this number.
         warnings.simplefilter("ignore")
-        sure = standard_errors(fit, obs, workers=workers)
-    profile, reach = Profile(Surface(sure, obs, workers), what), float(ndtri(0.5 + level / 2))
+        sure = with_walls(standard_errors(fit, obs, workers=workers), obs, workers)
+    profile, reach = Profile(sure, obs, workers, what, fit.objective), float(ndtri(0.5 + level / 2))
     with one_blas_thread():
         ends = [profile.end(side, reach) for side in _SIDES]
     for _, remark in ends:
@@ -83,159 +83,157 @@ def profile_interval(
     return ends[0][0], ends[1][0]
 
 
-class Point:
-    """A point z (q,) over the free directions of a fit, each one standard error long, and the objective there.
-
-    Near the fit the objective is below that of the fit by z^2 / 2.
-    """
-
-    def __init__(self, surface: Surface, z: Array) -> None:
-        self.surface, self.z, self.model = surface, z, surface.sure.model
-
-    @cached_property
-    def mixture(self) -> Mixture:
-        """The mixture at this point."""
-        return self.model.unpack(self.surface.origin + self.z @ self.surface.sure.free.theta, self.surface.sure.mixture)
-
-    @cached_property
-    def stats(self) -> Stats | None:
-        """What the rows say of it; None where it is no mixture."""
-        try:
-            stats = expect(self.mixture, self.surface.obs, workers=self.surface.workers)
-            whole = np.isfinite(stats.log_likelihood + self.model.log_prior(self.mixture))
-        except (DataError, np.linalg.LinAlgError):
-            return None
-        return stats if whole and not stats.failures.any() else None
-
-    @cached_property
-    def coordinates(self) -> Coordinates:
-        """Its free numbers."""
-        return coordinates(self.model, self.mixture)
-
-    @property
-    def fall(self) -> float:
-        """Nats by which the objective is below that of the fit."""
-        if self.stats is None:
-            return _IMPOSSIBLE
-        return self.surface.top - self.stats.log_likelihood - self.model.log_prior(self.mixture)
-
-    @cached_property
-    def slope(self) -> Array:
-        """(q,) slope of that."""
-        if self.stats is None:
-            return np.zeros(len(self.z))
-        here = self.coordinates
-        score = here.jacobian.T @ here.layout.join(slopes(self.mixture, self.stats)) + here.prior_slope
-        return -self.surface.sure.free.theta @ score
-
-    def changes(self, function: Callable[[Mixture], float]) -> Array:
-        """(q,) slope of a function of the mixture, by differences along straight lines in its numbers."""
-        layout, along = self.coordinates.layout, self.surface.sure.free.theta @ self.coordinates.jacobian.T
-        ends = [[function(moved(self.mixture, layout.split(h * line))) for h in (_STEP, -_STEP)] for line in along]
-        return np.array([(ahead - back) / (2.0 * _STEP) for ahead, back in ends])
-
-
-class Surface:
-    """The objective over the free directions of a fit.
-
-    Args:
-        sure: standard errors of the fit. obs: its rows. workers: threads.
-    """
-
-    def __init__(self, sure: StandardErrors, obs: Any, workers: Any) -> None:
-        self.sure, self.obs, self.workers = sure, obs, workers
-        self.origin = sure.model.pack(sure.mixture)
-        self.top = 0.0
-        self._last = Point(self, np.zeros(len(sure.free)))
-        self.top = -self._last.fall
-
-    def at(self, z: Array) -> Point:
-        """The point z; the last one is kept, since a climb asks for all it has one by one."""
-        if not np.array_equal(z, self._last.z):
-            self._last = Point(self, z.copy())
-        return self._last
+class _LostError(Exception):
+    """The profile could not be followed."""
 
 
 class Profile:
     """One number over a surface, and its profile on the way out.
 
     Args:
-        surface: the objective. what: mixture -> the number.
+        sure: standard errors of the fit. obs: its rows. workers: threads. what: mixture -> the number.
+        top: the objective of the fit.
     """
 
-    def __init__(self, surface: Surface, what: Callable[[Mixture], Any]) -> None:
-        self.surface, self.what = surface, what
-        value, error = surface.sure.of(what)
+    def __init__(
+        self, sure: StandardErrors, obs: Any, workers: Any, what: Callable[[Mixture], Any], top: float
+    ) -> None:
+        value, error = sure.of(what)
         if value.shape:
             raise DataError(f"a profile is that of one number; the function gave an array of shape {value.shape}")
         if not error > _ROUNDING * abs(value):
             why = "is not told by the rows" if np.isnan(error) else "is held"
             raise DataError(f"a profile interval needs a number with a standard error; this one {why}")
-        self.value, self.error = float(value), float(error)
-        #: Where the profile was: standard errors from the fit -> point.
-        self.points: dict[float, Array] = {}
+        self.what, self.value, self.error = what, float(value), float(error)
+        self.surface = Surface(sure, obs, workers, self._away, top)
+        self.least = max(_LEAST_GAIN, _LEAST_SHARE * abs(self.surface.top))
+        #: What is known of the profile on the way out, and how many climbs have failed there.
+        self.points, self.failed = [self.surface.fit], 0
 
     def end(self, side: float, reach: float) -> tuple[float, str]:
-        """Where the root of twice the fall comes to `reach`, below (-1) or above (1) the fit, and a remark or "".
+        """Where the root of twice the fall comes to `reach`, below (-1) or above (1) the fit, and a remark or ""."""
+        self.points, self.failed, far = [self.surface.fit], 0, side * reach
+        try:
+            while abs(far) < _FARTHEST:
+                limit = held(self.points[-1], far)
+                if abs(limit.away - far) > _MISSED and (limit.flat or limit.endless):
+                    return self._last(limit, side, reach)
+                found = self.best(far, enough=reach)
+                if found.depth >= reach:
+                    return self._between(found, reach), ""
+                far *= 2.0
+        except _LostError:
+            return np.nan, _LOST.format(_SIDES[side], self._at(self.points[-1].away))
+        return side * np.inf, _OPEN.format(_SIDES[side])
 
-        Without a maximum nearby the number has come to its edge: the profile there jumps to infinity.
+    def _last(self, limit: Point, side: float, reach: float) -> tuple[float, str]:
+        """The end where the number goes no farther than to a limit: at its edge, or for ever while nothing changes."""
+        found = self.best(side * max(side * limit.away - _FINE, 0.0) if limit.flat else limit.away, enough=reach)
+        if found.depth >= reach:
+            return self._between(found, reach), ""
+        if not limit.flat:
+            return side * np.inf, _OPEN.format(_SIDES[side])
+        return self._at(limit.away), _AT_EDGE.format(_SIDES[side])
+
+    def _away(self, mixture: Mixture) -> float:
+        """How far the number is from that of the fit, in standard errors."""
+        with np.errstate(all="ignore"):
+            return (float(np.asarray(self.what(mixture))) - self.value) / self.error
+
+    def _at(self, away: float) -> float:
+        """The number, `away` standard errors from that of the fit; next to zero it is zero."""
+        found = self.value + away * self.error
+        return found if abs(found) > _NOTHING * self.error else 0.0
+
+    def _between(self, beyond: Point, reach: float) -> float:
+        """The number where the profile has fallen to `reach`, before a point where it has fallen farther."""
+        near = max((point for point in self.points if point.depth < reach), key=lambda point: abs(point.away))
+        end = brentq(lambda t: self.best(t).depth - reach, near.away, beyond.away, xtol=_FINE)
+        if abs(self.best(end).depth - reach) > _JUMP:
+            raise _LostError
+        return self._at(float(end))
+
+    def _before(self, t: float) -> Point:
+        """The point before t that is nearest to it."""
+        return max((point for point in self.points if abs(point.away) <= abs(t)), key=lambda point: abs(point.away))
+
+    def best(self, t: float, enough: float = np.inf) -> Point:
+        """The point of the profile where the number is held at t, or one before where the fall is enough.
+
+        It is climbed to from the nearest one before; where that fails, by steps half as long.
         """
-        self.points = {}
-        far, fallen = reach, lambda t: self.fallen(side * t) - reach if t else -reach
-        while fallen(far) < 0.0:
-            if far > _FARTHEST:
-                return side * np.inf, f"the likelihood never falls as far as the level asks {_SIDES[side]} the fit"
-            far *= 2.0
-        end = float(brentq(fallen, 0.0, far, xtol=_FINE))
-        last = max((abs(t) for t in self.points if abs(t) <= end), default=0.0)
-        at_edge = fallen(last) < -_JUMP
-        remark = (
-            f"the number comes to an edge {_SIDES[side]} the fit before the likelihood falls as far as the level asks"
-        )
-        return self.value + side * end * self.error, remark if at_edge else ""
+        near, goal = self._before(t), t
+        if abs(near.away - t) < _MISSED:
+            return near
+        while self.failed < _TRIES:
+            found = climbed(near, goal, self.least)
+            if found is None:
+                self.failed += 1
+                goal = (near.away + goal) / 2.0
+                continue
+            self.points.append(found)
+            if goal == t or found.depth >= enough:
+                return found
+            near, goal = found, t
+        raise _LostError
 
-    def fallen(self, t: float) -> float:
-        """Root of twice the fall of the profile at t standard errors from the fit; infinite where there is none."""
-        z = self._guess(t)
-        for _ in range(_TRIES):
-            z = self._climbed(z, t)
-            if self._is_best(z, t):
-                self.points[t] = z
-                return float(np.sqrt(2.0 * max(self.surface.at(z).fall, 0.0)))
-        return _NOWHERE
 
-    def _guess(self, t: float) -> Array:
-        """A point to begin from: on the line to the nearest that is known, or along the slope at the fit."""
-        near = min(self.points, key=lambda known: abs(known - t), default=0.0)
-        if near == 0.0:
-            origin = np.zeros(len(self.surface.sure.free))
-            return t * self.slope(origin)
-        return self.points[near] * (t / near)
+def climbed(near: Point, t: float, least: float) -> Point | None:
+    """The best point with the number held at t, from a point nearby, to `least` nats; None where it is not found."""
+    ahead = near.stepped((t - near.away) * near.ways().onwards)
+    start = ahead if abs(t - ahead.away) < abs(t - near.away) else near
+    point, last, fresh = held(start, t), np.inf, False
+    for _ in range(_MOST_STEPS):
+        if point is None or not abs(point.away - t) < _MISSED or point.stats is None:
+            return None
+        ways = point.ways()
+        if ways.gain < least:
+            return point
+        higher = None if ways.gain > _SLOW * last and not fresh else _higher(point, t, ways, least)
+        if higher is None and fresh:
+            return None
+        point, last, fresh = (point.measured(point.price), last, True) if higher is None else (higher, ways.gain, False)
+    return None
 
-    def _climbed(self, z: Array, t: float) -> Array:
-        held = {"type": "eq", "fun": lambda z: self.away(z) - t, "jac": self.slope}
-        at, settings = self.surface.at, {"ftol": _LEAST_GAIN, "maxiter": _MOST_STEPS}
-        found = minimize(
-            lambda z: at(z).fall, z, jac=lambda z: at(z).slope, method="SLSQP", constraints=[held], options=settings
-        )
-        return np.asarray(found.x)
 
-    def _is_best(self, z: Array, t: float) -> bool:
-        """Whether the number is where it is held, and the objective level but for what that costs."""
-        point, along = self.surface.at(z), self.slope(z)
-        rest = point.slope - along * (along @ point.slope) / max(float(along @ along), 1e-300)
-        return bool(point.fall < _IMPOSSIBLE and abs(self.away(z) - t) < _MISSED and np.linalg.norm(rest) < _STEEPEST)
+def _higher(point: Point, t: float, ways: Ways, least: float) -> Point | None:
+    """The first higher point on the way up, by halves; None where there is none."""
+    share = 1.0
+    for _ in range(_HALVINGS):
+        there = held(point.stepped(share * ways.up), t)
+        enough = point.fall - _LEAST_RISE * (share * ways.gain - least)
+        if abs(there.away - t) < _MISSED and there.fall < enough:
+            return there
+        share /= 2.0
+    return None
 
-    def away(self, z: Array) -> float:
-        """How far the number at a point is from that of the fit, in standard errors."""
-        return self._of(self.surface.at(z).mixture)
 
-    def slope(self, z: Array) -> Array:
-        """(q,) derivatives of that."""
-        return self.surface.at(z).changes(self._of)
+def held(point: Point, t: float) -> Point:
+    """A point with the number held at t, near another, whatever the objective; or the nearest to that."""
+    for _ in range(_MOST_MOVES):
+        there = None if abs(t - point.away) < _MISSED or point.stands or point.endless else _nearer(point, t)
+        if there is None:
+            break
+        point = there
+    return point
 
-    def _of(self, mixture: Mixture) -> float:
-        return (float(np.asarray(self.what(mixture))) - self.value) / self.error
+
+def _nearer(point: Point, t: float) -> Point | None:
+    """A point whose number is nearer to t, by a step no longer than those of the frame; None where there is none."""
+    pull, gap = float(np.linalg.norm(point.pull)), t - point.away
+    share = float(np.clip(gap / pull, -1.0, 1.0))
+    for _ in range(2 * _HALVINGS if np.isfinite(pull) else 0):
+        there = point.stepped(share * point.way)
+        if abs(gap) - abs(t - there.away) > _LEAST_WAY * abs(share) * pull:
+            return there
+        share /= 2.0
+    return None
 
 
 _SIDES = {-1.0: "below", 1.0: "above"}
+_OPEN = "the likelihood never falls as far as the level asks {} the fit"
+_AT_EDGE = "the number comes to an edge {} the fit before the likelihood falls as far as the level asks"
+_LOST = (
+    "a profile {} the fit needs a maximum wherever the number is held; beyond {:.6g} none was found, so this end is "
+    "nan: fit with a smaller tol, or ask mixsci.bootstrap"
+)
