@@ -372,3 +372,11 @@ def test_what_rows_do_not_tell_is_refused():
             profile_interval(fit, obs, lambda mixture: mixture.means[0, 1])
         low, high = profile_interval(fit, obs, lambda mixture: mixture.means[0, 0])
     assert low < fit.mixture.means[0, 0] < high
+
+
+def test_a_fit_without_a_maximum_is_refused():
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    with pytest.warns(mx.ConvergenceWarning):
+        collapsed = mx.fit(mx.Model(1), x, rng=0)
+    with pytest.raises(mx.DataError, match=r"has not come to it\. A component collapsed"):
+        profile_interval(collapsed, x, lambda mixture: mixture.means[0, 0])

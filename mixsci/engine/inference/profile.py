@@ -10,7 +10,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from mixsci.engine.em.result import Fit
+from mixsci.engine.em.result import Fit, fit_of
+from mixsci.engine.em.state import Outcome
 from mixsci.engine.execution import one_blas_thread
 from mixsci.engine.inference.surface import Point, Surface, Ways
 from mixsci.engine.inference.uncertainty import StandardErrors, standard_errors
@@ -59,7 +60,8 @@ def profile_interval(
         could be followed so far.
 
     Raises:
-        DataError: what has no standard error, because the rows do not tell it; what `mixsci.standard_errors` refuses.
+        DataError: a fit that did not converge; what has no standard error, because the rows do not tell it; what
+            `mixsci.standard_errors` refuses.
 
     Example:
         >>> import numpy as np, mixsci as mx
@@ -69,7 +71,9 @@ def profile_interval(
         >>> round(low, 2), round(high, 2)
         (1.65, 3.98)
     """
-    level = as_chance(level, "level")
+    fit, level = fit_of(fit), as_chance(level, "level")
+    if not (fit.converged or fit.outcome is Outcome.STALLED):
+        raise DataError(f"a profile needs the maximum of a fit, and this one has not come to it. {fit.outcome}")
     with warnings.catch_warnings():
         # What the rows do not tell is refused below, if it is this number.
         warnings.simplefilter("ignore")
