@@ -266,6 +266,11 @@ def test_the_same_fits_are_judged_by_another_criterion():
         found.by("foo")
 
 
+def test_in_one_dimension_full_and_diagonal_are_one():
+    found = mx.select(apart(5.0)[:, :1], [1, 2], starts=2, rng=0)
+    assert list(found.fits) == [(1, "full"), (2, "full")]
+
+
 def test_one_fold_decides_nothing():
     rng = np.random.default_rng(4)
     x = np.concatenate([rng.normal(-2, 1, 50), rng.normal(2, 1, 50)])[:9, None]

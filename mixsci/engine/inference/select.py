@@ -225,7 +225,8 @@ def select(
     Args:
         obs: `Observations`, an array or data frame (NaN = missing), or a source of blocks.
         n_components: numbers of components.
-        covariance: one or several covariances, as `Model` takes them by name.
+        covariance: one or several covariances, as `Model` takes them by name; in one dimension "full" and "diag" are
+            one, and where both are asked for "full" is fitted.
         criterion: "bic", "aic", "icl" (smaller is better); "cross_validation", the log density of rows that a fit has
             not seen (nats per row), or "held_out", that of values it has not seen given the others of their rows (nats
             per value): these two take `folds` further fits for each.
@@ -248,7 +249,8 @@ def select(
         >>> mx.select(x, range(1, 5), rng=0).minimum
         2
     """
-    obs, numbers, names = as_source(obs), _numbers(n_components), _names(covariance)
+    obs, numbers = as_source(obs), _numbers(n_components)
+    names = _names(covariance, one_dimension=getattr(obs, "n_dims", 0) == 1)
     refuse_unknown(criterion, CRITERIA, "criterion")
     check_settings(tol, max_iter, starts)
     if not is_whole(folds) or folds < 2:
@@ -342,8 +344,9 @@ def _numbers(n_components: Any) -> list[int]:
     return sorted({int(k) for k in asked})
 
 
-def _names(covariance: Any) -> list[str]:
+def _names(covariance: Any, *, one_dimension: bool) -> list[str]:
     asked = list(covariance) if isinstance(covariance, Iterable) and not isinstance(covariance, str) else [covariance]
     if not asked or not all(isinstance(name, str) for name in asked):
         raise DataError(f"covariance must be a name or several; got {covariance!r:.80}")
-    return list(dict.fromkeys(asked))
+    twice = one_dimension and "full" in asked
+    return [name for name in dict.fromkeys(asked) if not (twice and name == "diag")]
