@@ -86,11 +86,13 @@ class MixtureFace(DensityMixin, BaseEstimator):
 
 def _warn_of_units(obs: Observations, floor: float) -> None:
     """Say which columns vary so little that a floor which nobody asked for decides what is found in them."""
+    if floor != _FLOOR:
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column without values
         variances = np.nanvar(np.asarray(obs.x, dtype=float), axis=0)
     small = np.flatnonzero((variances > 0) & (variances < _WIDE * floor))
-    if len(small) and floor == _FLOOR:
+    if len(small):
         names = obs.names or range(obs.width)
         listed = ", ".join(str(names[j]) for j in small[:5]) + (" ..." if len(small) > 5 else "")
         warnings.warn(

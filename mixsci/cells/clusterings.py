@@ -23,7 +23,7 @@ from mixsci.engine.inference.held_out import hide
 from mixsci.engine.inference.select import UNDECIDED
 from mixsci.engine.model.factors import FactorModel
 from mixsci.engine.observations import Observations
-from mixsci.engine.tables import as_generator
+from mixsci.engine.tables import as_generator, refuse_unknown
 from mixsci.errors import ConvergenceWarning, DataError
 
 if TYPE_CHECKING:
@@ -299,8 +299,7 @@ def best_of(found: Sequence[Clustering], criterion: str = "bic") -> Clustering:
 
 def best_of_each(found: Sequence[Clustering], criterion: str = "bic") -> list[Clustering]:
     """The clustering of every number of clusters that a criterion likes best: usable ones first."""
-    if criterion not in CRITERIA:
-        raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r:.80}")
+    refuse_unknown(criterion, CRITERIA, "criterion")
     numbers = sorted({one.n_components for one in found})
     return [_least([one for one in found if one.n_components == k], _OF_FAMILIES[criterion]) for k in numbers]
 

@@ -16,7 +16,7 @@ from mixsci.cells.results import by_weight, load
 from mixsci.engine.evaluate import group_codes
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.observations import Observations
-from mixsci.engine.tables import as_number
+from mixsci.engine.tables import as_chance, refuse_unknown
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def doublets(
         _matrix(adata, key, layer),
         _prefix(key, key_added),
     )
-    p, pair = _doubted(fit.mixture, matrix, _inside(rate, "rate"), scale)
+    p, pair = _doubted(fit.mixture, matrix, as_chance(rate, "rate"), scale)
     adata = written_to(adata, copy=copy)
     _write_flag(adata, f"{prefix}_doublet", f"{prefix}_doublet_prob", p, p >= 0.5)
     _write_pairs(adata, f"{prefix}_doublet_pair", np.where(p >= 0.5, pair, -1), np.argsort(by_weight(fit)))
@@ -140,7 +140,7 @@ def outliers(
         >>> np.flatnonzero(adata.obs["mixture_outlier"]).tolist()
         [0]
     """
-    found, level = load(adata, key).mixture, _inside(level, "level")
+    found, level = load(adata, key).mixture, as_chance(level, "level")
     matrix, prefix = _matrix(adata, key, layer), _prefix(key, key_added)
     p = np.full(matrix.n_obs, np.nan)
     for rows, obs in matrix.parts():
@@ -158,8 +158,7 @@ def _doubted(mixture: Mixture, matrix: Matrix, rate: float, scale: str) -> tuple
     """(n,) P(doublet), NaN where nothing is observed, and the likeliest pair."""
     if mixture.n_components < 2:
         raise DataError("doublets are of two clusters; this mixture has one")
-    if scale not in SCALES:
-        raise DataError(f"scale must be one of {', '.join(map(repr, SCALES))}; got {scale!r}")
+    refuse_unknown(scale, SCALES, "scale")
     p, pair = np.full(matrix.n_obs, np.nan), np.full(matrix.n_obs, -1)
     for rows, obs in matrix.parts():
         p[rows], pair[rows] = _doublets(mixture, obs, rate, SCALES[scale])
@@ -223,13 +222,6 @@ def _centres(mixture: Mixture, obs: Observations) -> Callable[[int], Array]:
 def _matrix(adata: AnnData, key: str, layer: str | None) -> Matrix:
     """The values the mixture was fitted to, or the same variables of another layer."""
     return matrix_again(adata, key) if layer is None else matrix_again(adata, key, layer=layer)
-
-
-def _inside(value: Any, what: str) -> float:
-    value = as_number(value, what)
-    if not 0.0 < value < 1.0:
-        raise DataError(f"{what} must lie between 0 and 1; got {value}")
-    return value
 
 
 def _prefix(key: str, key_added: str | None) -> str:

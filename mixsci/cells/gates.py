@@ -20,7 +20,7 @@ from mixsci.engine.inference.uncertainty import standard_errors
 from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.priors import InverseWishart
-from mixsci.engine.tables import as_number
+from mixsci.engine.tables import as_chance, counted_noun, refuse_unknown
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -118,11 +118,8 @@ class Options:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tried", _numbers(self.tried))
-        object.__setattr__(self, "level", as_number(self.level, "level"))
-        if not 0.0 < self.level < 1.0:
-            raise DataError(f"level must lie between 0 and 1; got {self.level}")
-        if self.criterion not in CRITERIA:
-            raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {self.criterion!r}")
+        object.__setattr__(self, "level", as_chance(self.level, "level"))
+        refuse_unknown(self.criterion, CRITERIA, "criterion")
 
 
 @dataclass(frozen=True, eq=False)
@@ -511,7 +508,7 @@ def _sentence(made: Gate, j: int) -> str:
     n, gaps, k = int((~np.isnan(p)).sum()), int(np.isnan(p).sum()), made.chosen.n_components
     name = made.names[j] + (f" in {made.group}" if made.group else "")
     positive = f"{np.mean(p[~np.isnan(p)] >= 0.5):.1%}".replace("%", " %") + f" of {_cells(n)}"
-    words = f"{name}: {k} population{'s' * (k > 1)}, {_verdict(side, made.options.level)}"
+    words = f"{name}: {counted_noun(k, 'population')}, {_verdict(side, made.options.level)}"
     words += f", {positive}" if side.positive.any() else f" among {_cells(n)}"
     words += f"; {_cells(gaps)} without a value" if gaps else ""
     return words + ("; the sides are hardly told apart" if side.doubt > _MOST_DOUBT else "")
@@ -528,4 +525,4 @@ def _verdict(side: Side, level: float) -> str:
 
 
 def _cells(n: int) -> str:
-    return f"{n} cell{'s' * (n != 1)}"
+    return counted_noun(n, "cell")

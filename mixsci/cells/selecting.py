@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixsci.cells.clustering import table_of_choices
 from mixsci.cells.clusterings import CRITERIA, begin, best_of, numbers_of, verdict, warn_of_outcome
-from mixsci.errors import DataError
+from mixsci.engine.tables import refuse_unknown
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -45,8 +45,7 @@ def select(
         >>> int(adata.uns["select"]["n_components"])
         3
     """
-    if criterion not in CRITERIA:
-        raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r:.80}")
+    refuse_unknown(criterion, CRITERIA, "criterion")
     values = {"layer": layer, "use_rep": use_rep, "mask_var": mask_var, "noise_layer": noise_layer, "zeros": zeros}
     adata, clusterer = begin(
         adata, key_added, copy=copy, values=values | {"weights": weights, "batch": batch}, covariance=covariance,

@@ -12,7 +12,7 @@ from scipy import sparse
 from mixsci.cells.annotations import listed, refuse_backed, refuse_key, table_of, written_to
 from mixsci.cells.arrays import Lazy, Sparse, Table, checked_pieces
 from mixsci.cells.summary import Summary, join, summarise
-from mixsci.engine.tables import as_number
+from mixsci.engine.tables import as_number, refuse_unknown
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def transform(
         >>> adata.layers["scale"].round(3).tolist()
         [[-0.707, nan], [0.707, 0.0]]
     """
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise DataError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r:.80}")
+    refuse_unknown(kind, KINDS, "kind")
     key, chosen = kind if key_added is None else key_added, KINDS[kind]
     refuse_key(key)
     if key == layer:

@@ -146,8 +146,8 @@ class CircularMixture(Mixture):
         """Mean directions (K, A), in radians, and concentrations (K, A)."""
         return self.directions * (TURN / self.period), self.concentrations
 
-    def beside(self, other: CircularMixture) -> Self:
-        """The mixture with directions that lie within half a period of another's, so that numbers can be compared."""
+    def beside(self, other: Any) -> Self:
+        """The mixture with directions that lie within half a period of those of another, a `CircularMixture`."""
         low = other.directions - self.period / 2.0
         return self.evolve(directions=low + wrapped(self.directions - low, self.period))
 

@@ -316,6 +316,10 @@ class Mixture:
 
     # Other mixtures that follow from it
 
+    def beside(self, other: Any) -> Self:
+        """The mixture with numbers that can be compared with those of another of its kind: itself, but for angles."""
+        return self
+
     def group_code(self, label: Hashable) -> int:
         """The number of a group in `group_labels`; refuses one that is none of them."""
         labels = self.group_labels or ()

@@ -16,7 +16,7 @@ from mixsci.engine.mixture import Mixture
 from mixsci.engine.model.background import UniformBackground
 from mixsci.engine.model.model import Frozen, Model
 from mixsci.engine.observations import Observations
-from mixsci.engine.tables import as_numbers
+from mixsci.engine.tables import as_numbers, refuse_unknown
 from mixsci.errors import DataError
 from mixsci.stars.blocks import KinematicsBlocks
 from mixsci.stars.kinematics import Kinematics
@@ -78,7 +78,7 @@ def deconvolve(
     """
     if not isinstance(kin, Kinematics | KinematicsBlocks):
         raise DataError(f"kin must be Kinematics, as from_gaia makes them; got {type(kin).__name__}")
-    refuse_unknown("deconvolve", options, _OPTIONS)
+    refuse_settings("deconvolve", options, _OPTIONS)
     counts = _counts(n_components)
     omega = None if selection is None else omega_of(selection, kin)
     climb = {"start": start, "accelerate": accelerate, "tol": tol, "rng": 0} | options
@@ -96,7 +96,7 @@ def deconvolve(
     return VelocityFit(replace(found, names=kin.latent_names), kin, choices=choices, source=source)
 
 
-def refuse_unknown(function: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+def refuse_settings(function: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raise where a setting is none of a function's, in the name of that function."""
     for name in given:
         if name not in known:
@@ -123,8 +123,7 @@ def _best(
     """The best of several fits, and the table of all; no table for a single one."""
     from astropy.table import QTable
 
-    if criterion not in CRITERIA:
-        raise DataError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}; got {criterion!r}")
+    refuse_unknown(criterion, CRITERIA, "criterion")
     if len(counts) == 1:
         return run(counts[0], kin.observations), None
     found = [run(k, kin.observations) for k in counts]

@@ -13,6 +13,7 @@ import numpy as np
 
 from mixsci.engine.noise import from_covariances
 from mixsci.engine.observations import Observations
+from mixsci.engine.tables import refuse_unknown
 from mixsci.errors import DataError, name_rows
 from mixsci.stars.catalogue import as_catalogue, column, row_count
 from mixsci.stars.frames import Orientation, orientation
@@ -177,8 +178,7 @@ def conversion(
     reflex: Any = None,
 ) -> Conversion:
     """The conversion that `from_gaia` carries out, its settings checked; see there."""
-    if not isinstance(space, str) or space not in SPACES:
-        raise DataError(f"space must be one of {', '.join(map(repr, SPACES))}; got {space!r}")
+    refuse_unknown(space, SPACES, "space")
     if covariance is not None and not _three(covariance):
         raise DataError(
             "covariance must name three columns: of v_lon, of both, of v_lat in (km/s)^2; "

@@ -19,7 +19,7 @@ from mixsci.engine.model.priors import InverseWishart
 from mixsci.engine.tables import as_number
 from mixsci.errors import DataError
 from mixsci.stars.blocks import blocks_of
-from mixsci.stars.deconvolution import box_of, deconvolve, refuse_unknown
+from mixsci.stars.deconvolution import box_of, deconvolve, refuse_settings
 from mixsci.stars.kinematics import Kinematics, conversion, require_same, tell
 from mixsci.stars.readers import read
 from mixsci.stars.stream_search import Search
@@ -132,7 +132,7 @@ def fit_stream(
         >>> found.members, [bool(abs(a - b) < 0.3) for a, b in zip(found.mixture.means[0], made.mean)]
         ((0,), [True, True])
     """
-    refuse_unknown("fit_stream", catalogue, _CATALOGUE)
+    refuse_settings("fit_stream", catalogue, _CATALOGUE)
     kin = _stars(table, space, frame, catalogue, framed=on is not None)
     here, beside = _sides(kin, on, width_deg, gap_deg)
     _refuse_few(here, _whole(stream, "stream"), "on the track: widen width_deg")

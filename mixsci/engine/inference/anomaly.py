@@ -18,6 +18,9 @@ from mixsci.errors import DataError
 
 Array = np.ndarray
 
+#: What is rounding of a log density: rows without a value are as probable as one another.
+_ROUNDING = 1e-12
+
 
 def anomaly_chances(
     mixture: Any, obs: Any, n: int = 999, *, rng: Any = None, workers: Workers = None, progress: bool = False
@@ -58,10 +61,6 @@ def anomaly_chances(
     for again in counted(drawn, "draws", int(n), show=progress):
         lower += again <= density + _ROUNDING * np.abs(density)
     return lower / (1 + n)
-
-
-#: What is rounding of a log density: rows without a value are as probable as one another.
-_ROUNDING = 1e-12
 
 
 def _drawn(mixture: Mixture, obs: Observations, rng: np.random.Generator) -> Array:

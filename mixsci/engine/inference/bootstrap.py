@@ -270,14 +270,7 @@ def _again(
     if not gives_order(fit.model, fit.mixture):
         matched = match(fit.mixture, mixture)
         mixture, clear = reordered(mixture, matched.order), matched.clear
-    return _Refit(_beside(mixture, fit.mixture), found.outcome.name, clear)
-
-
-def _beside(mixture: Mixture, other: Mixture) -> Mixture:
-    """The mixture; directions of angles do not jump by a turn from refit to refit."""
-    if isinstance(mixture, CircularMixture) and isinstance(other, CircularMixture):
-        return mixture.beside(other)
-    return mixture
+    return _Refit(mixture.beside(fit.mixture), found.outcome.name, clear)
 
 
 def _gathered(fit: Fit, found: list[_Refit], kind: str) -> Bootstrap:

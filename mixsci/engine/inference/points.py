@@ -9,9 +9,9 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats.qmc import Sobol
 
-from mixsci.engine.inference.redrawing import redraw
+from mixsci.engine.inference.redrawing import latent_points
 from mixsci.engine.mixture import Mixture
-from mixsci.engine.observations import Observations
+from mixsci.engine.observations import Observations, observe
 
 Array = np.ndarray
 
@@ -72,4 +72,4 @@ def draws_of(mixture: Mixture, like: Observations, n: int, rng: np.random.Genera
     """n rows drawn from a mixture, each seen as one of given rows is, the more often the more these weigh."""
     weights = like.each_weight
     design = like.take(rng.choice(len(like), size=n, p=weights / weights.sum())).weighted(np.ones(n))
-    return Points(redraw(mixture, design, rng), np.full(n, 1.0 / n), exact=False)
+    return Points(observe(latent_points(mixture, design, rng), design, rng), np.full(n, 1.0 / n), exact=False)

@@ -296,20 +296,20 @@ def _judge(
     return Pair(
         components=pair, half_separation=line.half, information=info, efficient_information=rest,
         divergence=divergence, power=test.power_of(divergence), rows_needed=test.rows_for(divergence),
-        n_rows=test.n_rows, level=test.level, wanted=test.power, exact=_is_exact(design),
+        n_rows=test.n_rows, level=test.level, wanted=test.power, exact=_is_whole(design) and not design.has_noise,
         errors=(info_error, rest_error, error),
     )  # fmt: skip
 
 
-def _is_exact(design: Observations) -> bool:
-    return design.projection is None and not design.has_noise and bool(design.seen().all())
+def _is_whole(design: Observations) -> bool:
+    return design.projection is None and bool(design.seen().all())
 
 
 def _problem(
     mixture: Mixture, pair: tuple[int, int], design: Observations, test: _Test, rng: np.random.Generator
 ) -> tuple[Line, Points, tuple[float, float]]:
     """The line between a pair, points that stand for the rows, and the divergence with its error."""
-    whole = design.projection is None and not design.noise.per_row and bool(design.seen().all())
+    whole = _is_whole(design) and not design.noise.per_row
     if whole and isinstance(design.noise, SharedNoise):
         # Noise that all rows share is a wider mixture.
         mixture = mixture.evolve(covariances=mixture.covariances + design.noise.covariance)

@@ -23,7 +23,7 @@ from mixsci.engine.model.automatic import refuse_search
 from mixsci.engine.model.model import Model
 from mixsci.engine.model.statistics import Stats
 from mixsci.engine.observations import as_observations
-from mixsci.engine.tables import as_chance, as_numbers
+from mixsci.engine.tables import as_chance, as_numbers, refuse_unknown
 from mixsci.errors import DataError
 
 if TYPE_CHECKING:
@@ -226,8 +226,7 @@ def _chosen(fit: Any, obs: Any, method: str) -> str:
     refuse_search(fit.model, "standard errors go")
     if fit.model.assignment != "soft":
         raise DataError('standard errors are those of a likelihood: fit with assignment="soft", from start=fit.mixture')
-    if method not in METHODS:
-        raise DataError(f"method must be one of {', '.join(map(repr, METHODS))}; got {method!r}")
+    refuse_unknown(method, METHODS, "method")
     count, alone = len(fit.model.pack(fit.mixture)), not hasattr(obs, "complete")
     if count > MOST_NUMBERS:
         raise DataError(f"standard errors are found together, of at most {MOST_NUMBERS} numbers; this fit has {count}")
