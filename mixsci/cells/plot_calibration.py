@@ -9,9 +9,9 @@ import numpy as np
 
 from mixsci.cells.annotations import refuse_others
 from mixsci.cells.holding import LEVELS
-from mixsci.cells.plot_canvas import INK, PALE, entry_of, finish, head, share_of, shuffled, size_of
+from mixsci.cells.plot_canvas import entry_of, finish, head, share_of, shuffled, size_of
 from mixsci.errors import DataError
-from mixsci.plot.paper import PALETTE, axes, dress
+from mixsci.plot.paper import INK, PALE, PALETTE, axes, dress
 
 if TYPE_CHECKING:
     from anndata import AnnData

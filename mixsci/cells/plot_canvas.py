@@ -10,7 +10,7 @@ import numpy as np
 
 from mixsci.cells.annotations import column_of, listed
 from mixsci.errors import DataError
-from mixsci.plot.paper import PALETTE, axes
+from mixsci.plot.paper import INK, PALETTE, axes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-INK, PALE, FAINT = "#262626", "#9A9A9A", "#E6E6E6"
+FAINT = "#E6E6E6"
 #: Of cells without a label, a value or a number.
 NOTHING = "#C9C9C9"
 #: Where colours are used up, clusters of one colour differ in their marks.

@@ -9,7 +9,6 @@ import numpy as np
 from mixsci.cells.annotations import column_of, refuse_others
 from mixsci.cells.plot_bins import Bins, bins_of
 from mixsci.cells.plot_canvas import (
-    INK,
     NOTHING,
     Clusters,
     array_of,
@@ -24,7 +23,7 @@ from mixsci.cells.plot_canvas import (
 )
 from mixsci.cells.plot_embedding import embedding
 from mixsci.errors import DataError
-from mixsci.plot.paper import dress
+from mixsci.plot.paper import INK, dress
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -9,7 +9,6 @@ import numpy as np
 
 from mixsci.cells.annotations import column_of, listed, refuse_others
 from mixsci.cells.plot_canvas import (
-    INK,
     NOTHING,
     array_of,
     clusters_of,
@@ -23,7 +22,7 @@ from mixsci.cells.plot_canvas import (
     size_of,
 )
 from mixsci.errors import DataError
-from mixsci.plot.paper import dress
+from mixsci.plot.paper import INK, dress
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from mixsci.cells.annotations import column_of, labels_of, listed, refuse_others, table_of
 from mixsci.cells.gates import KEY, column_name
 from mixsci.errors import DataError
-from mixsci.plot.paper import PALETTE, axes, dress
+from mixsci.plot.paper import INK, PALE, PALETTE, axes, dress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-_INK, _PALE, _BARS = "#262626", "#9A9A9A", "#DDDDDD"
+_BARS = "#DDDDDD"
 _NEGATIVE, _POSITIVE = PALETTE[0], PALETTE[1]
 #: Cells farther out than these quantiles widen no axis.
 _TAILS = (0.0005, 0.9995)
 _BINS = 80
 #: Of the corners - -, - +, + - and + + of a pair.
-_CORNERS = (_PALE, PALETTE[0], PALETTE[1], PALETTE[2])
+_CORNERS = (PALE, PALETTE[0], PALETTE[1], PALETTE[2])
 #: Ellipses of one and of two standard deviations.
 _LEVELS = (1.0, 2.0)
 
@@ -188,7 +188,7 @@ def _draw_one(ax: Axes, obs: pd.DataFrame, lines: pd.DataFrame, populations: pd.
         sign = "positive" if one.positive else "negative"
         ax.fill_between(grid, part, color=color, alpha=0.15, linewidth=0)
         ax.plot(grid, part, color=color, lw=1.3, label=f"{sign}, {_percent(one.weight)}")
-    ax.plot(grid, np.sum(parts, axis=0), color=_INK, lw=1.4, label="all")
+    ax.plot(grid, np.sum(parts, axis=0), color=INK, lw=1.4, label="all")
     _threshold(line, ax.axvline, ax.axvspan)
     dress(ax, line["marker"], "density")
     _title(ax, line)
@@ -204,12 +204,12 @@ def _second_axis(ax: Axes, x: Array, p: Array) -> None:
     """P(positive) along the values."""
     order = np.argsort(x)
     right = ax.twinx()
-    right.plot(x[order], p[order], color=_PALE, lw=1.2, ls=(0, (4, 2)))
+    right.plot(x[order], p[order], color=PALE, lw=1.2, ls=(0, (4, 2)))
     right.set(ylim=(0.0, 1.05), yticks=[0.0, 0.5, 1.0])
     right.set_ylabel("P(positive)", color="#6E6E6E")
     right.tick_params(axis="y", colors="#6E6E6E")
     right.spines[["top", "left"]].set_visible(False)
-    ax.plot([], [], color=_PALE, lw=1.2, ls=(0, (4, 2)), label="P(positive)")
+    ax.plot([], [], color=PALE, lw=1.2, ls=(0, (4, 2)), label="P(positive)")
 
 
 def _draw_pair(ax: Axes, obs: pd.DataFrame, lines: pd.DataFrame, populations: pd.DataFrame, x: Array, key: str) -> None:
@@ -238,23 +238,23 @@ def _ellipses(ax: Axes, one: Any) -> None:
     turn = np.linspace(0.0, 2.0 * np.pi, 181)
     round_ = np.linalg.cholesky(covariance) @ [np.cos(turn), np.sin(turn)]
     for level in _LEVELS:
-        ax.plot(one.mean + level * round_[0], one.mean_2 + level * round_[1], color=_INK, lw=0.9, alpha=0.8)
+        ax.plot(one.mean + level * round_[0], one.mean_2 + level * round_[1], color=INK, lw=0.9, alpha=0.8)
 
 
 def _threshold(line: Any, draw_line: Any, draw_span: Any, label: str | None = "threshold") -> None:
     """The threshold of a marker, and its interval where there is one."""
     if np.isfinite(line["low"]):
-        draw_span(line["low"], line["high"], color=_INK, alpha=0.14, linewidth=0)
+        draw_span(line["low"], line["high"], color=INK, alpha=0.14, linewidth=0)
     if np.isfinite(line["threshold"]):
         interval = f" ({line['level'] * 100:g} %)" if np.isfinite(line["low"]) else ""
-        draw_line(line["threshold"], color=_INK, lw=1.1, ls=":", label=label and label + interval)
+        draw_line(line["threshold"], color=INK, lw=1.1, ls=":", label=label and label + interval)
 
 
 def _title(ax: Axes, line: Any) -> None:
     where = f" in {line['group']}" if line["group"] else ""
     inside = f" of {line['parent']}" if line["parent"] else ""
     words = f"{_percent(line['share'])} positive{inside}{where}, {line['n_cells']} cells"
-    ax.set_title(words.replace("$", r"\$"), loc="left", fontsize="medium", color=_INK)
+    ax.set_title(words.replace("$", r"\$"), loc="left", fontsize="medium", color=INK)
 
 
 def _wide(ax: Axes | None) -> Axes:

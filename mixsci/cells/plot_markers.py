@@ -9,8 +9,6 @@ import numpy as np
 
 from mixsci.cells.annotations import listed, refuse_others
 from mixsci.cells.plot_canvas import (
-    INK,
-    PALE,
     Clusters,
     array_of,
     clusters_of,
@@ -21,7 +19,7 @@ from mixsci.cells.plot_canvas import (
     share_of,
 )
 from mixsci.errors import DataError
-from mixsci.plot.paper import dress
+from mixsci.plot.paper import INK, PALE, dress
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -9,9 +9,9 @@ import numpy as np
 from mixsci.cells.annotations import column_of, refuse_others, table_of
 from mixsci.cells.arrays import Table
 from mixsci.cells.plot_bins import Bins, bins_of
-from mixsci.cells.plot_canvas import INK, PALE, entry_of, figure_of, finish, head, place, plain, share_of
+from mixsci.cells.plot_canvas import entry_of, figure_of, finish, head, place, plain, share_of
 from mixsci.errors import DataError
-from mixsci.plot.paper import PALETTE, dress
+from mixsci.plot.paper import INK, PALE, PALETTE, dress
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -15,7 +15,7 @@ from scipy.stats import binom
 
 from mixsci.engine.mixture import Mixture
 from mixsci.errors import DataError
-from mixsci.plot.paper import PALETTE
+from mixsci.plot.paper import INK, PALE, PALETTE
 from mixsci.stars.blocks import KinematicsBlocks
 from mixsci.stars.forecasts import Calibration
 from mixsci.stars.kinematics import Kinematics
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-_INK, _PALE, _FAINT, _DENOISED = "#262626", "#9A9A9A", "#E6E6E6", "#6F8CA8"
+_FAINT, _DENOISED = "#E6E6E6", "#6F8CA8"
 #: Of members and of all else.
 _STREAM, _FIELD = PALETTE[1], "#4D4D4D"
 #: From no member to a member: grey, then ever darker.
@@ -192,7 +192,7 @@ def _marginal(
     for part, look in zip(parts, styles, strict=True):
         ax.plot(grid, part, **look.line | {"lw": 0.8 * look.width})
         ax.fill_between(grid, part, color=look.color, alpha=look.fill, linewidth=0)
-    ax.plot(grid, parts.sum(axis=0) + _uniform(mixture, dim, grid), color=_INK, lw=1.5, label="deconvolved")
+    ax.plot(grid, parts.sum(axis=0) + _uniform(mixture, dim, grid), color=INK, lw=1.5, label="deconvolved")
     ax.set(xlim=limits, ylim=(0.0, None), yticks=[])
 
 
@@ -234,7 +234,7 @@ def _pair(
 ) -> None:
     """Two dimensions: stars and ellipses."""
     values = shown.values if measured else _deconvolved(shown)
-    _dots(ax, values[:, list(dims)], _PALE if measured else _DENOISED)
+    _dots(ax, values[:, list(dims)], PALE if measured else _DENOISED)
     for k, look in enumerate(styles):
         _ellipses(ax, mixture.means[k, list(dims)], mixture.covariances[k][np.ix_(dims, dims)], look)
 
@@ -280,7 +280,7 @@ def _cross(ax: Axes, errors: Array, limits: Sequence[tuple[float, float]]) -> No
         for (low, high), size in zip(limits, (x, y), strict=True)
     ]
     ax.errorbar(
-        at[0], at[1], xerr=x, yerr=y, fmt="none", ecolor=_INK, elinewidth=1.2, zorder=8,
+        at[0], at[1], xerr=x, yerr=y, fmt="none", ecolor=INK, elinewidth=1.2, zorder=8,
         label="median error",
     )  # fmt: skip
 
@@ -323,11 +323,11 @@ def _legend(axes: Array, styles: Sequence[Look], notes: Sequence[str], *, both: 
     from matplotlib.patches import Patch
 
     handles: list[Any] = [Line2D([], [], **look.line, label=look.name) for look in styles]
-    handles.append(Line2D([], [], color=_INK, lw=1.5, label="all"))
+    handles.append(Line2D([], [], color=INK, lw=1.5, label="all"))
     handles.append(Line2D([], [], ls="", marker="o", ms=4, mew=0, color=_DENOISED, label="deconvolved"))
     if both:
-        handles.append(Patch(color=_PALE, label="as measured"))
-        handles.append(Line2D([], [], ls="", marker="+", ms=8, mew=1.1, color=_INK, label="median error"))
+        handles.append(Patch(color=PALE, label="as measured"))
+        handles.append(Line2D([], [], ls="", marker="+", ms=8, mew=1.1, color=INK, label="median error"))
     figure, options = axes[0, 0].figure, _LEGEND | {"handles": handles, "title": "\n".join(notes) or None}
     if not both:
         # It reaches over the empty places at its left, which the layout would move away.
@@ -402,7 +402,7 @@ def plot_membership(
     axes[0].set(xlabel=sky(frame.lon_name), ylabel=sky(frame.lat_name))
     axes[1].set(xlabel=label(fit.latent_names[0], units[0]), ylabel=label(fit.latent_names[1], units[1]))
     for mean, covariance in zip(means, covariances, strict=True):
-        _ellipses(axes[1], mean, covariance, Look(_INK, "-", 1.3, 0.0, ""), levels=_LEVELS[-1:])
+        _ellipses(axes[1], mean, covariance, Look(INK, "-", 1.3, 0.0, ""), levels=_LEVELS[-1:])
     bar = axes[0].figure.colorbar(points, ax=list(axes), label="probability of membership", pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=_SMALL)
@@ -508,7 +508,7 @@ def plot_calibration(calibration: Calibration, *, ax: Axes | None = None) -> Axe
     counts, edges = np.histogram(calibration.quantiles, bins=bins, range=(0.0, 1.0))
     low, high = binom.interval(_BAND, n, 1.0 / bins)
     ax.axhspan(float(low), float(high), color="#DDDDDD", lw=0, label=f"{100 * _BAND:.0f} % of bins, if uniform")
-    ax.axhline(n / bins, color=_INK, lw=1.0, ls="--", label="uniform")
+    ax.axhline(n / bins, color=INK, lw=1.0, ls="--", label="uniform")
     ax.stairs(counts, edges, color=PALETTE[0], lw=1.9, baseline=0.0, label=plural(n, "star"))
     ax.set(xlim=(0.0, 1.0), ylim=(0.0, 1.45 * max(float(counts.max()), float(high))))
     ax.set(xlabel="quantile of the measured radial velocity in its prediction", ylabel="stars per bin")
@@ -534,7 +534,7 @@ def plot_radial_velocities(calibration: Calibration, *, ax: Axes | None = None) 
     )  # fmt: skip
     low, high = np.array([_reach(x), _reach(y)]).T
     limits = _widened(float(low.min()), float(high.max()), float(np.median(calibration.predicted_error)))
-    ax.plot(limits, limits, color=_INK, lw=1.1, ls="--", zorder=5)
+    ax.plot(limits, limits, color=INK, lw=1.1, ls="--", zorder=5)
     ax.set(
         xlim=limits, ylim=limits, xlabel="predicted radial velocity (km/s)", ylabel="measured (km/s)", aspect="equal"
     )
@@ -592,7 +592,7 @@ def _new(rows: int, columns: int, panel: tuple[float, float]) -> Array:
 
 
 def _say(ax: Axes, words: str) -> None:
-    ax.set_title(words, loc="left", fontsize=_SMALL, color=_INK)
+    ax.set_title(words, loc="left", fontsize=_SMALL, color=INK)
 
 
 def _dress(ax: Axes) -> Axes:
